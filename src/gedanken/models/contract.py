@@ -1,0 +1,78 @@
+"""What every world model must do, whatever it is made of.
+
+A world model has three learned parts, each of which can be swapped alone: **Dynamics** (which observation comes
+next), **Reward** (what it brings: reward, termination, cost, duration) and **Tasks** (where episodes start, and which
+tasks are worth practising). Numeric families are `equinox.Module`s whose methods are pure and batched, so that a whole
+rollout compiles into one `jax.lax.scan`; text families are Python objects with the same verbs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
+
+import jax
+
+
+class State(NamedTuple):
+    """Where an imagined episode stands.
+
+    `observation` is [B, D] float32 in numeric families, a list of B texts in text families. `memory` is whatever else
+    the family carries (a recurrent state, a history); Markov families have `()`.
+    """
+
+    observation: Any
+    memory: Any = ()
+
+
+class Imagined(NamedTuple):
+    """One predicted step for a batch of B states. What a family does not know is NaN, never 0.
+
+    state: where the episode stands now; `state.observation` is the predicted next observation, [B, D] float32.
+    reward: [B] float32.
+    terminated: [B] bool, a sample. Truncation is the caller's business, not the world's.
+    termination_probability: [B] float32 in [0, 1].
+    cost: resource -> [B] float32, what the real step would have cost; empty where no cost was ever recorded.
+    epistemic, aleatoric: [B, D] float32, standard deviations of the next observation in the observation's units:
+        what more data would remove, and what it would not. NaN where only one member was asked.
+    confidence: [B] float32 in [0, 1], the calibrated probability that the prediction is within tolerance
+        (see `gedanken.models.calibration`); NaN where only one member was asked or nothing was calibrated.
+    """
+
+    state: State
+    reward: Any
+    terminated: Any
+    termination_probability: Any
+    cost: dict[str, Any]
+    epistemic: Any
+    aleatoric: Any
+    confidence: Any
+
+
+@runtime_checkable
+class WorldModel(Protocol):
+    """The verbs of a world model."""
+
+    @property
+    def id(self) -> str:
+        """Names this fitted model, derived from its parameters: written into every transition it imagines."""
+
+    def start(self, tasks: Any, key: jax.Array, *, batch: int) -> State:
+        """Draws `batch` initial states for `tasks` (None: whatever tasks the real world was seen to give)."""
+
+    def step(self, state: State, action: Any, key: jax.Array) -> Imagined:
+        """Imagines one step with everything the model knows, uncertainty included. `action` is [B, A] encoded."""
+
+    def sample(self, state: State, action: Any, key: jax.Array) -> Imagined:
+        """Imagines one step as cheaply as it can be drawn (one member a row); uncertainties are NaN."""
+
+    def save(self, folder: Path) -> None:
+        """Writes safetensors and a JSON manifest with checksums."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            FileError: a file is missing, damaged, tampered with or of another version.
+        """
