@@ -76,3 +76,30 @@ class WorldModel(Protocol):
         Raises:
             FileError: a file is missing, damaged, tampered with or of another version.
         """
+
+
+class Members(NamedTuple):
+    """What each of M members says of the next observation, in the observation's units.
+
+    mean, std: [M, B, D] float32. `std` is the member's aleatoric standard deviation.
+    """
+
+    mean: Any
+    std: Any
+
+
+@runtime_checkable
+class VectorModel(WorldModel, Protocol):
+    """A numeric world model whose members can be asked apart, which truncation rules need."""
+
+    observation_size: int
+    action_size: int
+
+    def members(self, state: State, action: Any) -> Members:
+        """What every member predicts for [B, D] observations and [B, A] encoded actions."""
+
+    def conclude(self, state: State, action: Any, next_observation: Any, key: jax.Array) -> Imagined:
+        """Completes a step whose next observation [B, D] was chosen by the caller: reward, termination, cost.
+
+        Uncertainties are NaN; the caller, who chose, fills in what it knows.
+        """
