@@ -7,9 +7,8 @@ The system is linear: next = observation @ transition + action @ control + noise
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import equinox as eqx
 import gymnasium as gym
@@ -149,24 +148,20 @@ class AnalyticModel(eqx.Module):
     def save(self, folder: Path) -> None:
         from gedanken.models.files import write_tree
 
-        sizes = {"members": len(self.offsets), "observation": self.observation_size, "action": self.action_size}
+        sizes = {"members": int(self.offsets.shape[0]), "observation": self.observation_size, "action": self.action_size}
         write_tree(folder, self, kind="analytic", meta=sizes)
-        (folder / "sizes.json").write_text(json.dumps(sizes))
 
     @classmethod
     def load(cls, folder: Path) -> AnalyticModel:
-        from gedanken.models.files import read_tree
+        from gedanken.models.files import read_meta, read_tree
 
-        sizes = json.loads((folder / "sizes.json").read_text())
+        sizes = read_meta(folder, kind="analytic")
         template = AnalyticModel.create(
             jnp.zeros((sizes["observation"], sizes["observation"])),
             jnp.zeros((sizes["action"], sizes["observation"])),
             members=sizes["members"],
         )
-        read = read_tree(folder, template, kind="analytic")
-        model = read[0] if isinstance(read, tuple) else read
-        assert isinstance(model, AnalyticModel)
-        return model
+        return read_tree(folder, template, kind="analytic")
 
 
 def double_integrator(**changes: Any) -> AnalyticModel:
@@ -186,7 +181,7 @@ class AnalyticEnv(gym.Env[np.ndarray, Any]):
     Continuous actions are raw in [-action_limit, action_limit] and reach the system scaled to [-1, 1].
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
     def __init__(
         self,
