@@ -53,7 +53,8 @@ def same(left: Any, right: Any) -> bool:
 
     lefts, rights = jax.tree.leaves(left), jax.tree.leaves(right)
     return jax.tree.structure(left) == jax.tree.structure(right) and all(
-        (isinstance(a, jax.Array) and isinstance(b, jax.Array) or type(a) is type(b))
+        isinstance(a, jax.Array) == isinstance(b, jax.Array)
+        and (isinstance(a, jax.Array) or type(a) is type(b))
         and (a is b or (a.dtype == b.dtype and a.shape == b.shape and plain(a).tobytes() == plain(b).tobytes()))
         for a, b in zip(lefts, rights, strict=True)
     )

@@ -31,7 +31,10 @@ from gedanken.errors import FileError
 SCHEMA = 1
 MANIFEST = "manifest.json"
 
-_DTYPES = frozenset("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64".split())
+_DTYPES = frozenset(
+    {"bool", "complex64", "float16", "float32", "float64"}
+    | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+)
 _SAVE_AGAIN = "write it again from its source, or restore the folder from a copy."
 
 Tree = TypeVar("Tree")

@@ -1,0 +1,94 @@
+# Every target works in .venv and can be run alone; stamps in .venv make a second run of an install take no time.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3.14; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
+PIP_ARGS ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q install $(PIP_ARGS)
+# At most 4: each worker holds its own JAX, and more only helps where there is memory for them.
+PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 4
+MANIFESTS := pyproject.toml constraints.txt
+
+.PHONY: help
+help:  ## what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
+
+# --- Installing -----------------------------------------------------------------------------------------------------
+
+.PHONY: install install-dev
+install: $(VENV)/.installed-core  ## .venv with what a user needs, in the locked versions
+install-dev: $(VENV)/.installed-dev  ## the same with what tests and checks need
+
+$(VENV)/pyvenv.cfg:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "No Python of version 3.11 or newer was found." >&2; \
+		echo "Do: install one (apt install python3.11-venv, brew install python@3.11, uv python install 3.11)," >&2; \
+		echo "    or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; fi
+	@"$(PYTHON)" -c 'import ensurepip' 2>/dev/null || { \
+		echo "$(PYTHON) has no venv module." >&2; \
+		echo "Do: apt install python3-venv, or name another: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; \
+		rm -rf $(VENV); exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/.installed-core: $(VENV)/pyvenv.cfg $(MANIFESTS)
+	$(PIP) -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/pyvenv.cfg $(MANIFESTS)
+	$(PIP) -c constraints.txt -e '.[dev]'
+	@touch $(VENV)/.installed-core $@
+
+$(VENV)/.installed-benchmarks: $(VENV)/.installed-dev constraints-benchmarks.txt
+	$(PIP) -c constraints-benchmarks.txt 'torch==2.13.0'
+	$(PIP) -c constraints-benchmarks.txt -e '.[dev,benchmarks]'
+	@touch $@
+
+# --- Using it -------------------------------------------------------------------------------------------------------
+
+.PHONY: quickstart
+quickstart: install  ## install, then rehearse two robots and open nothing: the report's path is printed
+	$(BIN)/gedanken quickstart
+
+# --- Checking it ----------------------------------------------------------------------------------------------------
+
+.PHONY: test check format
+test: install-dev  ## all tests: the fast ones, then the slow ones
+	$(PYTEST) -m "not slow"
+	$(PYTEST) -m slow
+
+check: install-dev  ## lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install-dev  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# --- Releasing it ---------------------------------------------------------------------------------------------------
+
+# The newest versions that pyproject.toml allows, found in fresh environments. The exact build (+cpu, +cu126) of a
+# version is left to whoever installs, and so is where it comes from. Afterwards: make test check, then commit.
+LOCK := set -euo pipefail; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; "$(PYTHON)" -m venv "$$fresh"; \
+	freeze() { "$$fresh/bin/pip" freeze --exclude gedanken --exclude-editable \
+		| sed -E 's/ @ .*//; s/\+[a-z0-9.]+$$//' | grep == ; }; \
+	install() { "$$fresh/bin/python" -m pip --disable-pip-version-check -q install $(PIP_ARGS) "$$@"; }
+HEADER := \# Locked versions, made by `make lock`; edit pyproject.toml instead.
+
+.PHONY: lock
+lock:  ## write constraints.txt and constraints-benchmarks.txt anew
+	$(LOCK); install '.[dev]'; { echo '$(HEADER)'; freeze; } > constraints.txt
+	$(LOCK); install -c constraints.txt 'torch==2.13.0'; install -c constraints.txt '.[dev,benchmarks]'; \
+		{ echo '$(HEADER)'; freeze; } > constraints-benchmarks.txt
+
+.PHONY: clean
+clean:  ## remove environments, caches and build products; runs/ stays
+	rm -rf $(VENV) .venv-peers .venv-mbrl build dist .jax_cache .pytest_cache .mypy_cache .ruff_cache \
+		.import_linter_cache .hypothesis src/*.egg-info
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
