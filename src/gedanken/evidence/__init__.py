@@ -1,0 +1,30 @@
+"""Evidence: whether it is true. One file per question asked of a model or a policy.
+
+- `interval`: how sure is a number?
+- `fidelity`: how far ahead can the model see?
+- `calibration`: does it know what it does not know?
+- `value`: what is the policy worth, in the model and in the world?
+- `exploitation`: does the policy live off the model's mistakes?
+"""
+
+from gedanken.evidence.calibration import CalibrationCheck, check_calibration
+from gedanken.evidence.exploitation import ExploitationGap, exploitation_gap
+from gedanken.evidence.fidelity import HorizonError, error_by_horizon
+from gedanken.evidence.interval import Interval, mean_with_interval, over_episodes, pooled
+from gedanken.evidence.value import ValueComparison, imagined_against_real, imagined_returns
+
+__all__ = [
+    "CalibrationCheck",
+    "ExploitationGap",
+    "HorizonError",
+    "Interval",
+    "ValueComparison",
+    "check_calibration",
+    "error_by_horizon",
+    "exploitation_gap",
+    "imagined_against_real",
+    "imagined_returns",
+    "mean_with_interval",
+    "over_episodes",
+    "pooled",
+]
