@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import equinox as eqx
 import gymnasium as gym
@@ -132,23 +132,28 @@ class AnalyticModel(eqx.Module):
             confidence=jnp.full(batch, jnp.nan),
         )
 
-    def truth(self, observation: Any, action: Any) -> jax.Array:
+    def truth(self, observation: jax.Array, action: jax.Array) -> jax.Array:
         """[B, D], [B, A] -> [B, D]: the expected next observation of the real system."""
         return observation @ self.transition + action @ self.control
 
-    def reward(self, observation: Any, action: Any) -> jax.Array:
+    def reward(self, observation: jax.Array, action: jax.Array) -> jax.Array:
         """[B, D], [B, A] -> [B]."""
         penalty = (self.state_weight * observation**2).sum(-1) + (self.action_weight * action**2).sum(-1)
         return self.alive - penalty
 
-    def epistemic(self, observation: Any) -> jax.Array:
+    def epistemic(self, observation: jax.Array) -> jax.Array:
         """[B, D] -> [B]: the standard deviation of the members' means, the same in every dimension."""
-        return self.spread * (1.0 + self.growth * jnp.linalg.norm(observation, axis=-1))
+        epistemic: jax.Array = self.spread * (1.0 + self.growth * jnp.linalg.norm(observation, axis=-1))
+        return epistemic
 
     def save(self, folder: Path) -> None:
         from gedanken.models.files import write_tree
 
-        sizes = {"members": int(self.offsets.shape[0]), "observation": self.observation_size, "action": self.action_size}
+        sizes = {
+            "members": int(self.offsets.shape[0]),
+            "observation": self.observation_size,
+            "action": self.action_size,
+        }
         write_tree(folder, self, kind="analytic", meta=sizes)
 
     @classmethod
@@ -181,7 +186,7 @@ class AnalyticEnv(gym.Env[np.ndarray, Any]):
     Continuous actions are raw in [-action_limit, action_limit] and reach the system scaled to [-1, 1].
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
 
     def __init__(
         self,
@@ -218,7 +223,9 @@ class AnalyticEnv(gym.Env[np.ndarray, Any]):
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         encoded = self.codec.encode_actions(action)
-        reward = float(np.asarray(self.system.reward(self._observation[None], encoded[None]))[0])
+        reward = float(
+            np.asarray(self.system.reward(jnp.asarray(self._observation[None]), jnp.asarray(encoded[None])))[0]
+        )
         mean = self._observation @ self._transition + encoded @ self._control
         self._observation = (mean + self._noise * self.np_random.standard_normal(len(mean))).astype(np.float32)
         self._age += 1
