@@ -1,0 +1,149 @@
+"""Actor and critics shared by the learning agents, for continuous and for discrete actions."""
+
+from __future__ import annotations
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from gedanken.models.networks import MLP, Standardiser
+
+LOG_STD_RANGE = (-5.0, 2.0)
+
+
+class Actor(eqx.Module):
+    """A stochastic policy over encoded actions, differentiable in its parameters and in its input.
+
+    Continuous actions: a Gaussian squashed by tanh into [-1, 1] (Haarnoja et al. 2018). Discrete ones: a one-hot
+    vector drawn by the Gumbel trick, with the straight-through gradient of the softmax (Jang et al. 2017), so that
+    both kinds are learned by the same losses.
+    """
+
+    network: MLP
+    inputs: Standardiser
+    action_size: int = eqx.field(static=True)
+    discrete: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        *,
+        discrete: bool,
+        width: int,
+        depth: int,
+        layer_norm: bool,
+        key: Array,
+    ) -> None:
+        self.network = MLP(
+            observation_size,
+            action_size if discrete else 2 * action_size,
+            width=width,
+            depth=depth,
+            layer_norm=layer_norm,
+            activation=jax.nn.relu,
+            final_scale=0.1,
+            key=key,
+        )
+        self.inputs = Standardiser.identity(observation_size)
+        self.action_size = action_size
+        self.discrete = discrete
+
+    @property
+    def target_entropy(self) -> float:
+        """The entropy the temperature is tuned to: -A for continuous actions, a fifth of the most for discrete ones."""
+        return 0.2 * math.log(self.action_size) if self.discrete else -float(self.action_size)
+
+    def sample(self, observation: Array, key: Array) -> tuple[Array, Array]:
+        """[B, D] -> action [B, A] and its log-probability [B]."""
+        answer = self.network(self.inputs.into(observation))
+        if self.discrete:
+            log_probabilities = jax.nn.log_softmax(answer)
+            noisy = answer + jax.random.gumbel(key, answer.shape)
+            soft = jax.nn.softmax(noisy)
+            hard = jax.nn.one_hot(noisy.argmax(-1), self.action_size)
+            action = soft + jax.lax.stop_gradient(hard - soft)
+            return action, (jax.lax.stop_gradient(hard) * log_probabilities).sum(-1)
+        mean, log_std = self._gaussian(answer)
+        noise = jax.random.normal(key, mean.shape)
+        before = mean + jnp.exp(log_std) * noise
+        gaussian = -0.5 * jnp.square(noise) - log_std - 0.5 * math.log(2 * math.pi)
+        # log(1 - tanh(x)^2) in a form that does not cancel for large |x|.
+        squash = 2.0 * (math.log(2.0) - before - jax.nn.softplus(-2.0 * before))
+        return jnp.tanh(before), (gaussian - squash).sum(-1)
+
+    def mode(self, observation: Array) -> Array:
+        """[B, D] -> the most likely action [B, A] (of the Gaussian before squashing)."""
+        answer = self.network(self.inputs.into(observation))
+        if self.discrete:
+            return jax.nn.one_hot(answer.argmax(-1), self.action_size)
+        return jnp.tanh(self._gaussian(answer)[0])
+
+    def _gaussian(self, answer: Array) -> tuple[Array, Array]:
+        mean, raw = jnp.split(answer, 2, axis=-1)
+        low, high = LOG_STD_RANGE
+        return mean, low + 0.5 * (high - low) * (jnp.tanh(raw) + 1.0)
+
+
+class Critics(eqx.Module):
+    """K independent estimates of the soft return of acting so here and by the policy afterwards.
+
+    The networks predict in units of `scale`, so that they see targets of order 1 whatever the world's rewards are.
+    """
+
+    networks: tuple[MLP, ...]
+    inputs: Standardiser
+    scale: Array
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        *,
+        count: int,
+        width: int,
+        depth: int,
+        layer_norm: bool,
+        key: Array,
+    ) -> None:
+        self.networks = tuple(
+            MLP(
+                observation_size + action_size,
+                1,
+                width=width,
+                depth=depth,
+                layer_norm=layer_norm,
+                activation=jax.nn.relu,
+                final_scale=0.1,
+                key=k,
+            )
+            for k in jax.random.split(key, count)
+        )
+        self.inputs = Standardiser.identity(observation_size)
+        self.scale = jnp.ones(())
+
+    def __call__(self, observation: Array, action: Array) -> Array:
+        """[B, D], [B, A] -> [K, B], in units of `scale`."""
+        x = jnp.concatenate([self.inputs.into(observation), action], -1)
+        return jnp.stack([network(x)[:, 0] for network in self.networks])
+
+    def rescaled(self, scale: Array) -> Critics:
+        """The same estimates in new units: the last layers absorb the change (van Hasselt et al. 2016, PopArt)."""
+        ratio = self.scale / scale
+        networks = tuple(
+            eqx.tree_at(
+                lambda n: (n.layers[-1].weight, n.layers[-1].bias),
+                network,
+                (network.layers[-1].weight * ratio, network.layers[-1].bias * ratio),
+            )
+            for network in self.networks
+        )
+        return eqx.tree_at(lambda c: (c.networks, c.scale), self, (networks, jnp.asarray(scale)))
+
+
+def polyak(target: Critics, source: Critics, share: float) -> Critics:
+    """Moves the target's parameters by `share` of the way to the source's."""
+    return jax.tree.map(lambda t, s: t + share * (s - t) if eqx.is_inexact_array(t) else t, target, source)

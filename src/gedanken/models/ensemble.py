@@ -1,0 +1,222 @@
+"""The ensemble world model for vectors: probabilistic Dynamics, Reward with learned termination, Tasks."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from gedanken.errors import ConfigError
+from gedanken.models.calibration import Calibration
+from gedanken.models.contract import Imagined, Members, State
+from gedanken.models.dynamics import Dynamics
+from gedanken.models.files import read_meta, read_tree, write_tree
+from gedanken.models.reward import Reward, RewardFunction, TerminationFunction
+from gedanken.models.tasks import Tasks
+
+KIND = "ensemble"
+
+
+@dataclass(frozen=True)
+class EnsembleConfig:
+    """The architecture of an `Ensemble`."""
+
+    members: int = 5
+    """networks in the dynamics, and in the reward"""
+    width: int = 200
+    """units of each hidden layer of the dynamics"""
+    depth: int = 3
+    """hidden layers of the dynamics"""
+    layer_norm: bool = True
+    """normalise hidden layers of the dynamics"""
+    predict: Literal["delta", "direct"] = "delta"
+    """whether members predict the change of the observation or the next observation itself"""
+    reward_width: int = 128
+    """units of each hidden layer of the reward"""
+    reward_depth: int = 2
+    """hidden layers of the reward"""
+
+    def __post_init__(self) -> None:
+        for name in ("members", "width", "depth", "reward_width", "reward_depth"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"`{name}` of the ensemble is too small.", given=getattr(self, name), expected=">= 1")
+
+
+class Ensemble(eqx.Module):
+    """A `VectorModel` made of M Gaussian members. All methods are pure, batched and free of recompilation."""
+
+    dynamics: Dynamics
+    reward: Reward
+    tasks: Tasks
+    calibration: Calibration
+    config: EnsembleConfig = eqx.field(static=True)
+    observation_size: int = eqx.field(static=True)
+    action_size: int = eqx.field(static=True)
+    resources: tuple[str, ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        resources: tuple[str, ...] = (),
+        config: EnsembleConfig | None = None,
+        *,
+        key: Array,
+        reward_function: RewardFunction | None = None,
+        termination_function: TerminationFunction | None = None,
+    ) -> None:
+        config = config or EnsembleConfig()
+        dynamics_key, reward_key = jax.random.split(key)
+        self.dynamics = Dynamics(
+            observation_size,
+            action_size,
+            members=config.members,
+            width=config.width,
+            depth=config.depth,
+            layer_norm=config.layer_norm,
+            direct=config.predict == "direct",
+            key=dynamics_key,
+        )
+        self.reward = Reward(
+            observation_size,
+            action_size,
+            len(resources),
+            members=config.members,
+            width=config.reward_width,
+            depth=config.reward_depth,
+            key=reward_key,
+            reward_function=reward_function,
+            termination_function=termination_function,
+        )
+        self.tasks = Tasks.unknown(observation_size)
+        self.calibration = Calibration.none(observation_size)
+        self.config = config
+        self.observation_size = observation_size
+        self.action_size = action_size
+        self.resources = resources
+
+    @property
+    def id(self) -> str:
+        """`ensemble-` and the first 12 hex digits of a hash over every parameter."""
+        digest = hashlib.sha256()
+        for leaf in jax.tree.leaves(eqx.filter(self, eqx.is_array)):
+            digest.update(np.asarray(leaf).tobytes())
+        return f"{KIND}-{digest.hexdigest()[:12]}"
+
+    def start(self, tasks: Any, key: Array, *, batch: int) -> State:
+        """Draws initial observations [batch, D] from the learned density; `tasks` is a task's mapping, or None."""
+        task = None if tasks is None else self.tasks.index(tasks)
+        return State(self.tasks.sample(key, batch, task=task))
+
+    def members(self, state: State, action: Array) -> Members:
+        """Every member's Gaussian over the next observation."""
+        return Members(*self.dynamics.all_members(state.observation, action))
+
+    def sample(self, state: State, action: Array, key: Array) -> Imagined:
+        """One step with one member a row, noise drawn from its Gaussian (PETS' TS1)."""
+        member_key, noise_key, rest_key = jax.random.split(key, 3)
+        mean, std = self.dynamics.one_each(state.observation, action, member_key)
+        next_observation = mean + std * jax.random.normal(noise_key, mean.shape)
+        return self.conclude(state, action, next_observation, rest_key)
+
+    def step(self, state: State, action: Array, key: Array) -> Imagined:
+        """One step with every member asked: drawn from one of them, with calibrated uncertainty beside it.
+
+        The epistemic part is the spread of the members' means, the aleatoric part their mean variance
+        (Lakshminarayanan et al. 2017); both as standard deviations.
+        """
+        member_key, noise_key, rest_key = jax.random.split(key, 3)
+        mean, std = self.members(state, action)
+        pick = jax.random.randint(member_key, (1, mean.shape[1], 1), 0, len(self.dynamics.members))
+        noise = jax.random.normal(noise_key, mean.shape[1:])
+        chosen = jnp.take_along_axis(mean, pick, 0)[0] + jnp.take_along_axis(std, pick, 0)[0] * noise
+        epistemic, aleatoric = mean.std(0), jnp.sqrt(jnp.square(std).mean(0))
+        imagined = self.conclude(state, action, chosen, rest_key)
+        return imagined._replace(
+            epistemic=epistemic,
+            aleatoric=aleatoric,
+            confidence=self.calibration.confidence(epistemic, aleatoric),
+        )
+
+    def conclude(self, state: State, action: Array, next_observation: Array, key: Array) -> Imagined:
+        """Reward, termination and cost of a step whose next observation is given."""
+        member_key, end_key = jax.random.split(key)
+        brought = self.reward.one_each(state.observation, action, next_observation, member_key)
+        unknown = jnp.full_like(next_observation, jnp.nan)
+        return Imagined(
+            state=State(next_observation),
+            reward=brought.reward,
+            terminated=jax.random.uniform(end_key, brought.reward.shape) < brought.termination_probability,
+            termination_probability=brought.termination_probability,
+            cost={name: brought.cost[:, index] for index, name in enumerate(self.resources)},
+            epistemic=unknown,
+            aleatoric=unknown,
+            confidence=unknown[:, 0],
+        )
+
+    def interval(self, state: State, action: Array, level: float) -> tuple[Array, Array]:
+        """Conformal interval [B, D] of the next observation at one of `calibration.LEVELS`; infinite where not known."""
+        mean, std = self.members(state, action)
+        epistemic, aleatoric = mean.std(0), jnp.sqrt(jnp.square(std).mean(0))
+        half = self.calibration.half_width(epistemic, aleatoric, level)
+        return mean.mean(0) - half, mean.mean(0) + half
+
+    def save(self, folder: Path) -> None:
+        """Writes the parameters and what is needed to rebuild the model. Functions given by the user are not saved."""
+        meta = {
+            "config": asdict(self.config),
+            "observation_size": self.observation_size,
+            "action_size": self.action_size,
+            "resources": list(self.resources),
+            "tasks": list(self.tasks.names),
+            "id": self.id,
+            "user_reward": self.reward.reward_function is not None,
+            "user_termination": self.reward.termination_function is not None,
+        }
+        write_tree(folder, eqx.filter(self, eqx.is_array), kind=KIND, meta=meta)
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        *,
+        reward_function: RewardFunction | None = None,
+        termination_function: TerminationFunction | None = None,
+    ) -> Self:
+        """Reads a saved ensemble; functions the user gave at the time must be given again.
+
+        Raises:
+            FileError: a file is missing, damaged, tampered with or of another version.
+            ConfigError: the model was fitted with a user's function that is not given now.
+        """
+        meta = read_meta(folder, kind=KIND)
+        for asked, given, name in (
+            (meta["user_reward"], reward_function, "reward_function"),
+            (meta["user_termination"], termination_function, "termination_function"),
+        ):
+            if asked and given is None:
+                raise ConfigError(
+                    f"This model was fitted with a {name} of the user's.", given="none", do=f"pass {name}= to load."
+                )
+        model = cls(
+            meta["observation_size"],
+            meta["action_size"],
+            tuple(meta["resources"]),
+            EnsembleConfig(**meta["config"]),
+            key=jax.random.key(0),
+            reward_function=reward_function,
+            termination_function=termination_function,
+        )
+        tasks = Tasks.unknown(model.observation_size, tuple(meta["tasks"]))
+        model = eqx.tree_at(lambda m: m.tasks, model, tasks)
+        arrays, rest = eqx.partition(model, eqx.is_array)
+        loaded: Self = eqx.combine(read_tree(folder, arrays, kind=KIND), rest)
+        return loaded
+

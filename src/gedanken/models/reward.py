@@ -1,0 +1,147 @@
+"""Reward: what a step brings - its reward, whether the episode ends, and what the step costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from gedanken.models.dynamics import LOG_VARIANCE_RANGE, rotate, split_even
+from gedanken.models.networks import MLP, Standardiser
+
+RewardFunction = Callable[[Array, Array, Array], Array]
+"""(observation [B, D], encoded action [B, A], next observation [B, D]) -> reward [B]; pure JAX."""
+TerminationFunction = Callable[[Array, Array, Array], Array]
+"""(observation [B, D], encoded action [B, A], next observation [B, D]) -> terminated [B] bool; pure JAX."""
+
+
+class Brought(NamedTuple):
+    """What a step brings: reward [B], termination_probability [B] in [0, 1], cost [B, R]."""
+
+    reward: Array
+    termination_probability: Array
+    cost: Array
+
+
+class StandardAnswer(NamedTuple):
+    """One network's raw answer: reward mean and log-variance [B] and cost [B, R] (standardised), termination logit [B]."""
+
+    reward: Array
+    reward_log_variance: Array
+    termination_logit: Array
+    cost: Array
+
+
+class Reward(eqx.Module):
+    """M small networks over (next observation, action, change of observation).
+
+    They read the *next* observation, so that an imagined reward and an imagined end agree with the imagined state.
+    The reward is standardised apart from the observations (arXiv 2510.01457). Terminations are rare: the loss weighs
+    both classes alike, and `termination_log_odds` takes the weight out again, so that the probability is one.
+
+    `reward_function` and `termination_function`, where the user knows them, take the place of the learned ones; the
+    learned ones are still fitted and can be read through `learned`.
+    """
+
+    members: tuple[MLP, ...]
+    inputs: Standardiser
+    rewards: Standardiser
+    costs: Standardiser
+    termination_log_odds: Array
+    can_terminate: Array
+    reward_function: RewardFunction | None = eqx.field(static=True)
+    termination_function: TerminationFunction | None = eqx.field(static=True)
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        resources: int,
+        *,
+        members: int,
+        width: int,
+        depth: int,
+        key: Array,
+        reward_function: RewardFunction | None = None,
+        termination_function: TerminationFunction | None = None,
+    ) -> None:
+        inputs = 2 * observation_size + action_size
+        self.members = tuple(
+            MLP(inputs, 3 + resources, width=width, depth=depth, final_scale=0.1, key=k)
+            for k in jax.random.split(key, members)
+        )
+        self.inputs = Standardiser.identity(inputs)
+        self.rewards = Standardiser.identity(1)
+        self.costs = Standardiser.identity(resources)
+        self.termination_log_odds = jnp.zeros(())
+        self.can_terminate = jnp.zeros((), bool)
+        self.reward_function = reward_function
+        self.termination_function = termination_function
+
+    def features(self, observation: Array, action: Array, next_observation: Array) -> Array:
+        """What the networks read, before standardising: [B, 2D + A]."""
+        return jnp.concatenate([next_observation, action, next_observation - observation], -1)
+
+    def standard_member(self, index: int, x: Array) -> StandardAnswer:
+        """One network's answer to standardised features [B, 2D + A]."""
+        return _split_answer(self.members[index](x))
+
+    def learned(self, observation: Array, action: Array, next_observation: Array) -> Brought:
+        """The learned answer, averaged over all members, whatever functions the user gave."""
+        x = self._standard_inputs(observation, action, next_observation)
+        return self._bring(_split_answer(sum(member(x) for member in self.members) / len(self.members)))
+
+    def one_each(self, observation: Array, action: Array, next_observation: Array, key: Array) -> Brought:
+        """The answer with every row asked of one member (as `Dynamics.one_each`), user functions first."""
+        count, batch = len(self.members), observation.shape[0]
+        x = self._standard_inputs(observation, action, next_observation)
+        if batch < 2 * count:
+            answers = jnp.stack([member(x) for member in self.members])
+            pick = jax.random.randint(key, (1, batch, 1), 0, count)
+            raw = jnp.take_along_axis(answers, pick, 0)[0]
+        else:
+            offset = jax.random.randint(key, (), 0, batch)
+            parts = split_even(rotate(x, offset), count)
+            raw = jnp.concatenate([member(part) for member, part in zip(self.members, parts, strict=True)])
+            raw = rotate(raw, batch - offset)
+        return self._override(self._bring(_split_answer(raw)), observation, action, next_observation)
+
+    def __call__(self, observation: Array, action: Array, next_observation: Array) -> Brought:
+        """The answer of all members together, user functions first."""
+        return self._override(
+            self.learned(observation, action, next_observation), observation, action, next_observation
+        )
+
+    def _standard_inputs(self, observation: Array, action: Array, next_observation: Array) -> Array:
+        return jnp.clip(self.inputs.into(self.features(observation, action, next_observation)), -10.0, 10.0)
+
+    def _bring(self, answer: StandardAnswer) -> Brought:
+        probability = jax.nn.sigmoid(answer.termination_logit + self.termination_log_odds)
+        return Brought(
+            reward=self.rewards.back(answer.reward[..., None])[..., 0],
+            termination_probability=jnp.where(self.can_terminate, probability, 0.0),
+            cost=self.costs.back(answer.cost),
+        )
+
+    def _override(self, brought: Brought, observation: Array, action: Array, next_observation: Array) -> Brought:
+        if self.reward_function is not None:
+            brought = brought._replace(reward=self.reward_function(observation, action, next_observation))
+        if self.termination_function is not None:
+            ends = self.termination_function(observation, action, next_observation)
+            brought = brought._replace(termination_probability=ends.astype(jnp.float32))
+        return brought
+
+
+def _split_answer(raw: Array) -> StandardAnswer:
+    low, high = LOG_VARIANCE_RANGE
+    log_variance = high - jax.nn.softplus(high - raw[..., 1])
+    return StandardAnswer(
+        reward=raw[..., 0],
+        reward_log_variance=low + jax.nn.softplus(log_variance - low),
+        termination_logit=raw[..., 2],
+        cost=raw[..., 3:],
+    )
