@@ -200,7 +200,8 @@ class AnalyticEnv(gym.Env[np.ndarray, Any]):
         self.system = model
         self.horizon = horizon
         self._transition, self._control = np.asarray(model.transition), np.asarray(model.control)
-        self._noise, self._limit = np.asarray(model.noise), float(model.limit)
+        self._noise, self._limit, self._alive = np.asarray(model.noise), float(model.limit), float(model.alive)
+        self._state_weight, self._action_weight = np.asarray(model.state_weight), np.asarray(model.action_weight)
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (model.observation_size,), np.float32)
         self.action_space = (
             gym.spaces.Discrete(model.action_size)
@@ -223,9 +224,8 @@ class AnalyticEnv(gym.Env[np.ndarray, Any]):
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         encoded = self.codec.encode_actions(action)
-        reward = float(
-            np.asarray(self.system.reward(jnp.asarray(self._observation[None]), jnp.asarray(encoded[None])))[0]
-        )
+        penalty = (self._state_weight * self._observation**2).sum() + (self._action_weight * encoded**2).sum()
+        reward = float(self._alive - penalty)
         mean = self._observation @ self._transition + encoded @ self._control
         self._observation = (mean + self._noise * self.np_random.standard_normal(len(mean))).astype(np.float32)
         self._age += 1

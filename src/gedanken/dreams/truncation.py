@@ -152,8 +152,10 @@ class MORelHalt(eqx.Module):
         said = model.members(state, action)
         imagined = model.conclude(state, action, draw(said, draw_key), conclude_key)
         epistemic, aleatoric = spread(said)
-        # The slack keeps rounding from halting a model whose members agree everywhere.
-        halted = _disagreement(said.mean / self.scale) > self.threshold * (1.0 + 1e-4) + 1e-6
+        means = said.mean / self.scale
+        # Rounding grows with the numbers; it must not halt a model whose members agree.
+        rounding = 1e-5 * (1.0 + jnp.linalg.norm(means[0], axis=-1))
+        halted = _disagreement(means) > self.threshold + rounding
         imagined = imagined._replace(
             reward=jnp.where(halted, -self.penalty, imagined.reward),
             terminated=imagined.terminated | halted,
