@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -119,4 +121,4 @@ def split_even(rows: Array, parts: int) -> list[Array]:
     """Cuts [B, ...] into `parts` runs whose lengths differ by one at most."""
     batch = rows.shape[0]
     edges = [batch * part // parts for part in range(parts + 1)]
-    return [rows[low:high] for low, high in zip(edges, edges[1:], strict=False)]
+    return [rows[low:high] for low, high in itertools.pairwise(edges)]

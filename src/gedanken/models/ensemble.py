@@ -162,7 +162,7 @@ class Ensemble(eqx.Module):
         )
 
     def interval(self, state: State, action: Array, level: float) -> tuple[Array, Array]:
-        """Conformal interval [B, D] of the next observation at one of `calibration.LEVELS`; infinite where not known."""
+        """Conformal interval [B, D] of the next observation at one of `LEVELS`; infinite where not known."""
         mean, std = self.members(state, action)
         epistemic, aleatoric = mean.std(0), jnp.sqrt(jnp.square(std).mean(0))
         half = self.calibration.half_width(epistemic, aleatoric, level)
@@ -219,4 +219,3 @@ class Ensemble(eqx.Module):
         arrays, rest = eqx.partition(model, eqx.is_array)
         loaded: Self = eqx.combine(read_tree(folder, arrays, kind=KIND), rest)
         return loaded
-

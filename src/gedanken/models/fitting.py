@@ -130,9 +130,7 @@ def fit(
         best_error = float(_held_out_error(learned, watch))
     while done < config.most:
         key, chunk_key = jax.random.split(key)
-        learned, moments = _train_chunk(
-            learned, moments, data, bootstrap, jnp.asarray(len(train)), chunk_key, config
-        )
+        learned, moments = _train_chunk(learned, moments, data, bootstrap, jnp.asarray(len(train)), chunk_key, config)
         done += config.chunk
         if not len(held_out):
             best = learned

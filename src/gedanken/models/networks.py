@@ -47,7 +47,7 @@ class LayerNorm(eqx.Module):
 
 
 class MLP(eqx.Module):
-    """A multi-layer perceptron: `depth` hidden layers of `width`, each linear, optionally normalised, then activated."""
+    """A multi-layer perceptron: `depth` hidden layers of `width`, each linear, maybe normalised, activated."""
 
     layers: tuple[Linear, ...]
     norms: tuple[LayerNorm, ...]

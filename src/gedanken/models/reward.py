@@ -28,7 +28,7 @@ class Brought(NamedTuple):
 
 
 class StandardAnswer(NamedTuple):
-    """One network's raw answer: reward mean and log-variance [B] and cost [B, R] (standardised), termination logit [B]."""
+    """One network's raw answer: reward mean and log-variance [B], cost [B, R] (standardised), end's logit [B]."""
 
     reward: Array
     reward_log_variance: Array

@@ -15,7 +15,6 @@ from jax.scipy.special import logsumexp
 
 from gedanken.errors import ConfigError
 
-
 STARTS = 512
 """The latest that many episodes are remembered, so that memory does not grow with the run."""
 
@@ -58,7 +57,7 @@ class Tasks(eqx.Module):
         return self.starts[index] + jitter * self.bandwidth * noise
 
     def log_density(self, observation: Array, *, task: int | None = None) -> Array:
-        """[B, D] -> [B]: how likely an episode starts there. Dimensions that never varied count only as equal or not."""
+        """[B, D] -> [B]: how likely an episode starts there; a dimension that never varied is either equal or not."""
         varies = self.bandwidth > 0
         width = jnp.where(varies, self.bandwidth, 1.0)
         z = jnp.where(varies, (observation[:, None, :] - self.starts[None]) / width, 0.0)
