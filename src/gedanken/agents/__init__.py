@@ -1,0 +1,1 @@
+"""Agents: whoever acts. One file an agent."""

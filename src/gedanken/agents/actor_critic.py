@@ -141,9 +141,11 @@ class Critics(eqx.Module):
             )
             for network in self.networks
         )
-        return eqx.tree_at(lambda c: (c.networks, c.scale), self, (networks, jnp.asarray(scale)))
+        rescaled: Critics = eqx.tree_at(lambda c: (c.networks, c.scale), self, (networks, jnp.asarray(scale)))
+        return rescaled
 
 
 def polyak(target: Critics, source: Critics, share: float) -> Critics:
     """Moves the target's parameters by `share` of the way to the source's."""
-    return jax.tree.map(lambda t, s: t + share * (s - t) if eqx.is_inexact_array(t) else t, target, source)
+    moved: Critics = jax.tree.map(lambda t, s: t + share * (s - t) if eqx.is_inexact_array(t) else t, target, source)
+    return moved

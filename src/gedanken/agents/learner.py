@@ -87,7 +87,7 @@ def init(
     critic_key: Array,
 ) -> ActorCritic:
     """A fresh agent for [D] observations and [A] encoded actions."""
-    shape = {"width": config.width, "depth": config.depth, "layer_norm": config.layer_norm}
+    shape: dict[str, Any] = {"width": config.width, "depth": config.depth, "layer_norm": config.layer_norm}
     actor = Actor(observation_size, action_size, discrete=discrete, key=actor_key, **shape)
     critics = Critics(observation_size, action_size, count=config.critics, key=critic_key, **shape)
     log_temperature = jnp.log(jnp.asarray(config.initial_temperature))

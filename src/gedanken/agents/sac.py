@@ -92,7 +92,7 @@ class SAC:
         done, imagined, metrics = 0, 0, {}
         while done < updates:
             key, rollout_key, learn_key = jax.random.split(key, 3)
-            if config.imagined_rows:
+            if config.imagined_rows and model is not None:
                 dreamt, steps = _rollout(dreamt, state.actor, model, paid, truncation, rollout_key, config)
                 imagined += int(steps)
             state, means = learn(state, paid, dreamt, learn_key, config=config)

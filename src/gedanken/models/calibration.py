@@ -97,9 +97,9 @@ def fit_calibration(
     right = np.sqrt(np.asarray(_mean_over_moving(np.square(error), change))) <= TOLERANCE
     scores = np.log(np.asarray(calibration.score(epistemic, aleatoric)) + 1e-12)
     x, y = _confidence_map(scores, right, weight, knots)
-    return eqx.tree_at(
-        lambda c: (c.scores, c.confidences), calibration, (jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32))
-    )
+    confidence_map = (jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32))
+    calibrated: Calibration = eqx.tree_at(lambda c: (c.scores, c.confidences), calibration, confidence_map)
+    return calibrated
 
 
 def _mean_over_moving(squares: Array | np.ndarray, change: Array | np.ndarray) -> Array:

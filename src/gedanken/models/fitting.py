@@ -159,10 +159,8 @@ def fit(
 def _to_device(table: TransitionTable) -> _Data:
     c = table.columns
     weight = (np.arange(table.capacity) < table.size) & ~c.held_out
-    return _Data(
-        *(jnp.asarray(x) for x in (c.observation, c.action, c.reward, c.terminated, c.next_observation, c.cost)),
-        weight=jnp.asarray(weight, jnp.float32),
-    )
+    columns = (c.observation, c.action, c.reward, c.terminated, c.next_observation, c.cost, weight.astype(np.float32))
+    return _Data(*(jnp.asarray(column) for column in columns))
 
 
 def _bootstrap(key: Array, train: np.ndarray, capacity: int, members: int) -> np.ndarray:
@@ -180,7 +178,7 @@ def _standardise(model: Ensemble, data: _Data) -> Ensemble:
     ends = (data.terminated * data.weight).sum()
     goes_on = data.weight.sum() - ends
     features = model.reward.features(data.observation, data.action, data.next_observation)
-    return eqx.tree_at(
+    standardised: Ensemble = eqx.tree_at(
         lambda m: (
             m.dynamics.inputs,
             m.dynamics.targets,
@@ -201,6 +199,7 @@ def _standardise(model: Ensemble, data: _Data) -> Ensemble:
             ends > 0,
         ),
     )
+    return standardised
 
 
 def _trainable(learned: tuple[Dynamics, Reward]) -> tuple[Any, Any]:
@@ -278,9 +277,9 @@ def _watch(table: TransitionTable, held_out: np.ndarray, room: int) -> tuple[_Da
     index = np.zeros(room, np.int64)
     index[: len(held_out)] = held_out
     c = table.columns
-    rows = (c.observation, c.action, c.reward, c.terminated, c.next_observation, c.cost)
-    weight = jnp.asarray(np.arange(room) < len(held_out), jnp.float32)
-    return _Data(*(jnp.asarray(x[index]) for x in rows), weight=weight), jnp.asarray(len(held_out))
+    columns = [x[index] for x in (c.observation, c.action, c.reward, c.terminated, c.next_observation, c.cost)]
+    columns.append((np.arange(room) < len(held_out)).astype(np.float32))
+    return _Data(*(jnp.asarray(column) for column in columns)), jnp.asarray(len(held_out))
 
 
 @eqx.filter_jit
@@ -312,7 +311,8 @@ def _calibrate(model: Ensemble, rows: Columns, train: np.ndarray, held_out: np.n
         change=np.where(change > 1e-8, change, 0.0),
         episode=rows.episode[held_out],
     )
-    return eqx.tree_at(lambda m: m.calibration, model, calibration)
+    calibrated: Ensemble = eqx.tree_at(lambda m: m.calibration, model, calibration)
+    return calibrated
 
 
 def predict_with_doubt(
@@ -330,6 +330,6 @@ def predict_with_doubt(
 
 
 @eqx.filter_jit
-def _doubt(dynamics: Dynamics, observation: Array, action: Array) -> tuple[Array, Array, Array]:
+def _doubt(dynamics: Dynamics, observation: Any, action: Any) -> tuple[Array, Array, Array]:
     mean, std = dynamics.all_members(observation, action)
     return mean.mean(0), mean.std(0), jnp.sqrt(jnp.square(std).mean(0))

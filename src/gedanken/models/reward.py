@@ -93,7 +93,7 @@ class Reward(eqx.Module):
     def learned(self, observation: Array, action: Array, next_observation: Array) -> Brought:
         """The learned answer, averaged over all members, whatever functions the user gave."""
         x = self._standard_inputs(observation, action, next_observation)
-        return self._bring(_split_answer(sum(member(x) for member in self.members) / len(self.members)))
+        return self._bring(_split_answer(jnp.stack([member(x) for member in self.members]).mean(0)))
 
     def one_each(self, observation: Array, action: Array, next_observation: Array, key: Array) -> Brought:
         """The answer with every row asked of one member (as `Dynamics.one_each`), user functions first."""

@@ -145,4 +145,5 @@ def _bandwidth(starts: np.ndarray) -> np.ndarray:
     gaps[gaps == 0] = np.inf
     nearest = gaps.min(1)
     typical = np.where(np.isfinite(nearest).any(0), np.median(np.where(np.isfinite(nearest), nearest, 0), 0), 0)
-    return np.minimum(scott, np.maximum(0.5 * typical, 0.05 * scott))
+    bandwidth: np.ndarray = np.minimum(scott, np.maximum(0.5 * typical, 0.05 * scott))
+    return bandwidth
