@@ -1,0 +1,69 @@
+"""Finding a world by its name: the rooms of installed packages, and everything that Gymnasium knows.
+
+A room is an entry point of the group `gedanken.worlds`: `name = "package.module:factory"`, where
+`factory(world_name, **options)` returns a `World`. A world is named `room/world`, or by its Gymnasium id alone.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import gymnasium as gym
+
+from gedanken.errors import ConfigError
+from gedanken.worlds.world import World
+
+GROUP = "gedanken.worlds"
+
+
+def make(name: str, **options: Any) -> World:
+    """Makes a world by its name.
+
+    Args:
+        name: `room/world`, such as `robotics/Hopper-v5`; the name of a room that is one world; or a Gymnasium id.
+        **options: passed to the room's factory.
+
+    Raises:
+        ConfigError: nobody knows the name, or its room cannot be loaded.
+    """
+    found, (room, _, world) = rooms(), name.partition("/")
+    if room in found:
+        made: World = _load(found[room])(world or room, **options)
+        return made
+    try:
+        gym.spec(name)
+    except (gym.error.Error, ModuleNotFoundError) as error:
+        close = get_close_matches(name, names(), n=5, cutoff=0.4)
+        raise ConfigError(
+            f"There is no world {name!r}.",
+            given=str(error).rstrip("."),
+            expected=f"something like {', '.join(close)}" if close else "the name of a room, or a Gymnasium id",
+            do="see gedanken.worlds.registry.names(); a package of your own can add a room (CONTRIBUTING.md).",
+        ) from error
+    from gedanken.worlds.robotics import make as make_gymnasium
+
+    return make_gymnasium(name, **options)
+
+
+def rooms() -> dict[str, EntryPoint]:
+    """The rooms of all installed packages, by name."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def names() -> list[str]:
+    """Every room, and every Gymnasium id."""
+    return sorted(rooms()) + sorted(gym.registry)
+
+
+def _load(point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"The room {point.name!r} cannot be loaded.",
+            given=error,
+            expected=f"a factory at {point.value}",
+            do="install what it needs (it may be an extra of gedanken), or mend its entry point.",
+        ) from error
