@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from gedanken.errors import StoreError
+from gedanken.errors import FileError, StoreError
 from gedanken.experience import faults
 
 UNFINISHED = ".unfinished"
@@ -53,8 +54,9 @@ def publish(path: Path, write: Callable[[Writable], object], *, label: str) -> N
     Raises:
         OSError: the disk refused; no file was left behind.
     """
-    # The process id keeps two readers apart that build the same derived file at the same time.
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
+    # Two readers may build the same derived file at the same time; each has an unfinished one of its own.
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}{UNFINISHED}")
+    replaces = path.exists()
     try:
         with unfinished.open("wb") as file:
             write(file)
@@ -69,8 +71,27 @@ def publish(path: Path, write: Callable[[Writable], object], *, label: str) -> N
     try:
         sync_folder(path.parent)
     except OSError:
-        path.unlink(missing_ok=True)  # a name that may not last must not be counted on
+        if not replaces:
+            path.unlink(missing_ok=True)  # a name that may not last must not be counted on
         raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole text file, replacing what was there before in one step: a reader finds the old or the new.
+
+    Raises:
+        FileError: the disk refused; what was there before still is.
+    """
+    content = text.encode()
+    try:
+        publish(path, lambda file: file.write(content), label="text")
+    except OSError as error:
+        raise FileError(
+            f"The file {path} could not be written.",
+            given=error,
+            expected="a writable folder with room for it",
+            do="free space or choose another folder.",
+        ) from error
 
 
 class WriterLock:
