@@ -50,13 +50,15 @@ class Eligible:
         if not len(behind) or behind[-1] == 0:
             return []
         draws = rng.integers(0, behind[-1], n)
-        owners = np.searchsorted(behind, draws, side="right")
-        pieces = []
-        for owner in np.unique(owners).tolist():
-            places = np.flatnonzero(owners == owner)
-            count, positions = self._counted[chunks[owner]]
-            local = draws[places] - (behind[owner] - count)
-            pieces.append((places, chunks[owner].take(local if positions is None else positions[local])))
+        order = np.argsort(draws)
+        ends = np.searchsorted(draws[order], behind).tolist()
+        pieces, first = [], 0
+        for chunk, last, until in zip(chunks, ends, behind.tolist(), strict=True):
+            if last > first:
+                places, (count, positions) = order[first:last], self._counted[chunk]
+                local = draws[places] - (until - count)
+                pieces.append((places, chunk.take(local if positions is None else positions[local])))
+                first = last
         return pieces
 
     def _count(self, chunk: Chunk) -> tuple[int, np.ndarray | None]:
@@ -110,10 +112,11 @@ def join(pieces: Sequence[tuple[np.ndarray, Rows]]) -> list[tuple[np.ndarray, Ro
     for number, (places, rows) in enumerate(pieces):
         texts = any(rows.values.dtype[name].names for name in ("observation", "action"))
         groups.setdefault((number,) if texts else rows.resources, []).append((places, rows))
-    return [
-        (
-            np.concatenate([places for places, _ in group]),
-            Rows(np.concatenate([rows.values for _, rows in group]), group[0][1].heap, group[0][1].resources, ()),
-        )
-        for group in groups.values()
-    ]
+    return [(np.concatenate([places for places, _ in group]), _joined(group)) for group in groups.values()]
+
+
+def _joined(group: Sequence[tuple[np.ndarray, Rows]]) -> Rows:
+    first = group[0][1]
+    # As plain bytes: numpy compares the fields of structured rows one by one before it puts them together.
+    content = b"".join([rows.values.tobytes() for _, rows in group])
+    return Rows(np.frombuffer(content, first.values.dtype), first.heap, first.resources, ())

@@ -29,11 +29,13 @@ class Experience:
     episodes (some hundred bytes each) and is bounded in the number of steps. One object may be shared by threads, but
     not with a forked process.
 
+    Attributes:
+        schema: the columns, which follow from the world's spaces.
     """
 
     def __init__(self, log: Log) -> None:
         """Use `Experience.create` or `Experience.open`."""
-        self._log, self._schema, self._index = log, log.schema, log.index
+        self._log, self.schema, self._index = log, log.schema, log.index
         self._eligible: dict[tuple[str | None, Source | None], Eligible] = {}
 
     # --- Opening and closing ------------------------------------------------------------------------------------------
@@ -121,7 +123,7 @@ class Experience:
                     expected="no step after one that is terminated or truncated, or after end()",
                     do="begin a new episode.",
                 )
-            batch = self._schema.encode_steps(episode_id, entry.length, transitions)
+            batch = self.schema.encode_steps(episode_id, entry.length, transitions)
             self._log.write_steps(batch, entry)
             self._log.seal_if_due()
 
@@ -161,17 +163,17 @@ class Experience:
     @property
     def world(self) -> str:
         """The name of the world."""
-        return self._schema.world
+        return self.schema.world
 
     @property
     def observation_space(self) -> gym.Space[Any]:
         """The space of the observations."""
-        return self._schema.observation_space
+        return self.schema.observation_space
 
     @property
     def action_space(self) -> gym.Space[Any]:
         """The space of the actions."""
-        return self._schema.action_space
+        return self.schema.action_space
 
     def __len__(self) -> int:
         return self._log.snapshot.steps_tail.stop
@@ -198,7 +200,7 @@ class Experience:
         """
         with self._log.guard:
             entry, chunks = self._index.of(episode_id), self._log.chunks()
-        return read_episode(self._schema, chunks, entry, self._index.ordinals[episode_id])
+        return read_episode(self.schema, chunks, entry, self._index.ordinals[episode_id])
 
     def episodes(
         self, *, account: str | None = None, complete: bool | None = None, source: Source | None = "real"
@@ -219,7 +221,7 @@ class Experience:
                 and complete in (None, entry.ended is not None)
                 and source in (None, SOURCES[entry.source])
             ):
-                yield read_episode(self._schema, chunks, entry, ordinal)
+                yield read_episode(self.schema, chunks, entry, ordinal)
 
     def arrays(
         self,
@@ -239,16 +241,28 @@ class Experience:
             source: only those of this provenance; None for all.
             float32: makes float32 of all columns of floating-point numbers.
         """
+        stop = len(self)
+        assembly = Assembly(self.schema, max(0, stop - start_row), float32=float32)
+        count = 0
+        for rows in self.stream(account=account, start_row=start_row, stop_row=stop, source=source):
+            assembly.put(slice(count, count + len(rows)), rows)
+            count += len(rows)
+        return assembly.finish(count, next_row=stop)
+
+    def stream(
+        self,
+        *,
+        account: str | None = "learn",
+        start_row: int = 0,
+        stop_row: int | None = None,
+        source: Source | None = "real",
+    ) -> Iterator[Rows]:
+        """What `arrays` would give, as raw rows, some megabytes at a time."""
         with self._log.guard:
             chunks, stop = self._log.chunks(), len(self)
         wanted = self._mask(account, source)
-        assembly = Assembly(self._schema, max(0, stop - start_row), float32=float32)
-        count = 0
-        for _, rows in blocks(chunks, start_row, stop):
-            mine = rows.where(wanted(rows))
-            assembly.put(slice(count, count + len(mine)), mine)
-            count += len(mine)
-        return assembly.finish(count, next_row=stop)
+        for _, rows in blocks(chunks, start_row, stop if stop_row is None else min(stop, stop_row)):
+            yield rows.where(wanted(rows))
 
     def sample(
         self,
@@ -275,7 +289,7 @@ class Experience:
                 expected="at least one",
                 do="collect some first, or ask for another account or source.",
             )
-        assembly = Assembly(self._schema, n, float32=float32)
+        assembly = Assembly(self.schema, n, float32=float32)
         for places, rows in join(pieces):
             assembly.put(places, rows)
         return assembly.finish(n, next_row=stop)
