@@ -27,7 +27,7 @@ from gedanken.evidence.scores import (
     TerminationCheck,
     check_termination,
     gaussian_crps,
-    mixture_quantile,
+    mixture_quantiles,
     rank_correlation,
 )
 from gedanken.experience.codec import Codec
@@ -270,8 +270,8 @@ def _forecast(model: VectorModel, observation: Any, action: Any, key: jax.Array)
     state = State(observation, model.start(None, start_key, batch=observation.shape[0]).memory)
     mean, std = model.members(state, action)
     imagined = model.step(state, action, step_key)
-    tails = [((1.0 - level) / 2.0, (1.0 + level) / 2.0) for level in LEVELS]
-    mixture = [[mixture_quantile(mean, std, share) for share in pair] for pair in tails]
+    tails = jnp.asarray([[(1.0 - level) / 2.0, (1.0 + level) / 2.0] for level in LEVELS])
+    mixture = mixture_quantiles(mean, std, tails.reshape(-1)).reshape(len(LEVELS), 2, *observation.shape)
     unknown = jnp.full(observation.shape, jnp.nan)
     stated = [
         list(model.interval(state, action, level)) if isinstance(model, StatesIntervals) else [unknown, unknown]
@@ -281,7 +281,7 @@ def _forecast(model: VectorModel, observation: Any, action: Any, key: jax.Array)
         mean=mean.mean(0),
         std=jnp.sqrt(jnp.square(std).mean(0) + mean.var(0)),
         epistemic=imagined.epistemic,
-        mixture=jnp.moveaxis(jnp.asarray(mixture), 2, 0),
+        mixture=jnp.moveaxis(mixture, 2, 0),
         stated=jnp.moveaxis(jnp.asarray(stated), 2, 0),
         reward=imagined.reward,
         ending=imagined.termination_probability,

@@ -32,21 +32,24 @@ def gaussian_crps(mean: Floats, std: Floats, observed: Floats) -> Floats:
     return score
 
 
-def mixture_quantile(mean: jax.Array, std: jax.Array, share: float, iterations: int = 40) -> jax.Array:
-    """[M, B, D] means and deviations of an even mixture of Gaussians -> [B, D], its quantile, by bisection."""
+def mixture_quantiles(mean: jax.Array, std: jax.Array, shares: jax.Array, iterations: int = 40) -> jax.Array:
+    """[M, B, D] means and deviations of an even mixture of Gaussians -> [S, B, D] its quantiles at [S], by bisection."""
     width = jnp.maximum(std, 1e-12)
     far = 6.0
     low, high = (mean - far * width).min(0), (mean + far * width).max(0)
+    wanted = shares[:, None, None]
 
     def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         low, high = ends
         middle = 0.5 * (low + high)
-        below = ndtr((middle - mean) / width).mean(0) < share
+        below = ndtr((middle[:, None] - mean) / width).mean(1) < wanted
         return jnp.where(below, middle, low), jnp.where(below, high, middle)
 
-    low, high = jax.lax.fori_loop(0, iterations, halve, (low, high))
-    quantile: jax.Array = 0.5 * (low + high)
-    return quantile
+    shape = (len(shares), *low.shape)
+    start = (jnp.broadcast_to(low, shape), jnp.broadcast_to(high, shape))
+    ends = jax.lax.fori_loop(0, iterations, halve, start)
+    quantiles: jax.Array = 0.5 * (ends[0] + ends[1])
+    return quantiles
 
 
 @dataclass(frozen=True)

@@ -203,8 +203,8 @@ def _value(data: ReportData, canvas: Canvas) -> str:
         rows["Exploitation gap"] = data.exploitation["gap"]
         percent["Exploitation gap, relative"] = data.exploitation["relative"]
         said = {
-            True: "The agent earns more in the model it was optimised in than in the world: the gap is surely above 0.",
-            False: "No sign that the agent lives off the model's errors: the gap is not surely above 0.",
+            True: "The agent earns more in the model it was optimised in than in the world: the gap excludes 0.",
+            False: "No sign that the agent lives off the model's errors: the gap's interval holds 0 or less.",
             None: "Whether the agent lives off the model's errors was not measured: there is no interval.",
         }[data.exploitation["exploited"]]
     made = figures.returns(drawn)
