@@ -33,7 +33,7 @@ def gaussian_crps(mean: Floats, std: Floats, observed: Floats) -> Floats:
 
 
 def mixture_quantiles(mean: jax.Array, std: jax.Array, shares: jax.Array, iterations: int = 40) -> jax.Array:
-    """[M, B, D] means and deviations of an even mixture of Gaussians -> [S, B, D] its quantiles at [S], by bisection."""
+    """[M, B, D] means and deviations of an even mixture of Gaussians -> [S, B, D] quantiles at [S], by bisection."""
     width = jnp.maximum(std, 1e-12)
     far = 6.0
     low, high = (mean - far * width).min(0), (mean + far * width).max(0)
