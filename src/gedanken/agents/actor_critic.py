@@ -44,7 +44,6 @@ class Actor(eqx.Module):
             width=width,
             depth=depth,
             layer_norm=layer_norm,
-            activation=jax.nn.relu,
             final_scale=0.1,
             key=key,
         )
@@ -92,11 +91,14 @@ class Critics(eqx.Module):
     """K independent estimates of the soft return of acting so here and by the policy afterwards.
 
     The networks predict in units of `scale`, so that they see targets of order 1 whatever the world's rewards are.
+    `bounds` [2], in the world's units, are the least and the largest return that rewards like the real ones can add up
+    to; a target never lies outside, so that a model's error cannot feed on itself without limit.
     """
 
     networks: tuple[MLP, ...]
     inputs: Standardiser
     scale: Array
+    bounds: Array
 
     def __init__(
         self,
@@ -116,7 +118,6 @@ class Critics(eqx.Module):
                 width=width,
                 depth=depth,
                 layer_norm=layer_norm,
-                activation=jax.nn.relu,
                 final_scale=0.1,
                 key=k,
             )
@@ -124,11 +125,17 @@ class Critics(eqx.Module):
         )
         self.inputs = Standardiser.identity(observation_size)
         self.scale = jnp.ones(())
+        self.bounds = jnp.array([-jnp.inf, jnp.inf])
 
     def __call__(self, observation: Array, action: Array) -> Array:
         """[B, D], [B, A] -> [K, B], in units of `scale`."""
         x = jnp.concatenate([self.inputs.into(observation), action], -1)
         return jnp.stack([network(x)[:, 0] for network in self.networks])
+
+    def target(self, observation: Array, action: Array) -> Array:
+        """[B, D], [B, A] -> [B]: the smallest estimate, within the bounds, in units of `scale`."""
+        low, high = self.bounds / self.scale
+        return jnp.clip(self(observation, action).min(0), low, high)
 
     def rescaled(self, scale: Array) -> Critics:
         """The same estimates in new units: the last layers absorb the change (van Hasselt et al. 2016, PopArt)."""

@@ -228,8 +228,8 @@ class Planner:
         Raises:
             ConfigError: the observation is not finite or of another shape.
         """
-        vector = self.codec.encode_observations(observation)
-        if vector.shape != (self.codec.observation_size,) or not np.isfinite(vector).all():
+        raw = np.asarray(observation)
+        if raw.shape != self.codec.observation_space.shape or not np.isfinite(raw).all():
             raise ConfigError(
                 "The planner cannot plan from this observation.",
                 given=repr(observation)[:200],
@@ -237,7 +237,7 @@ class Planner:
             )
         action, self._memory = plan(
             self.model,
-            jnp.asarray(vector),
+            jnp.asarray(self.codec.encode_observations(raw)),
             self._memory,
             jax.random.PRNGKey(0 if seed is None else seed),
             self.config,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
@@ -102,15 +103,30 @@ def init(
     )
 
 
-@eqx.filter_jit
-def prepare(state: ActorCritic, inputs: Standardiser, reward_scale: Array) -> ActorCritic:
-    """Before a round of learning: the observations' standardiser and the critics' unit follow the data."""
-    critics, target = state.critics.rescaled(reward_scale), state.target.rescaled(reward_scale)
-    return state._replace(
-        actor=eqx.tree_at(lambda a: a.inputs, state.actor, inputs),
-        critics=eqx.tree_at(lambda c: c.inputs, critics, inputs),
-        target=eqx.tree_at(lambda c: c.inputs, target, inputs),
+def prepare(state: ActorCritic, table: TransitionTable, discount: float) -> ActorCritic:
+    """Before a round of learning: what the networks read and predict is brought to the scale of the paid data.
+
+    Observations are standardised by their mean and deviation, returns are measured in root-mean-square rewards, and
+    targets are bounded by the 1 % and 99 % quantiles of the reward, for ever (and by 0, where an episode may end).
+    """
+    rows = table.filled()
+    deviation = rows.observation.std(0)
+    inputs = Standardiser(
+        jnp.asarray(rows.observation.mean(0)), jnp.asarray(np.where(deviation > 1e-6, deviation, 1.0), jnp.float32)
     )
+    rms = float(np.sqrt(np.square(rows.reward).mean()))
+    low, high = np.quantile(rows.reward, [0.01, 0.99])
+    bounds = jnp.asarray([min(low, 0.0), max(high, 0.0)], jnp.float32) / (1.0 - discount)
+    return _rescale(state, inputs, jnp.asarray(rms if rms > 1e-6 else 1.0), bounds)
+
+
+@eqx.filter_jit
+def _rescale(state: ActorCritic, inputs: Standardiser, scale: Array, bounds: Array) -> ActorCritic:
+    critics, target = (
+        eqx.tree_at(lambda c: (c.inputs, c.bounds), each.rescaled(scale), (inputs, bounds))
+        for each in (state.critics, state.target)
+    )
+    return state._replace(actor=eqx.tree_at(lambda a: a.inputs, state.actor, inputs), critics=critics, target=target)
 
 
 def advance(
@@ -172,14 +188,3 @@ class Learner(Protocol):
         on_chunk: Callable[[int, Progress], None] | None = None,
     ) -> tuple[ActorCritic, Progress]:
         """Learns for `updates` updates; `on_chunk(updates so far, progress so far)` may raise to stop in between."""
-
-
-def observation_scale(table: TransitionTable) -> tuple[Standardiser, Array]:
-    """What networks read observations and rewards by: mean and deviation of all paid observations, RMS reward."""
-    rows = table.filled()
-    deviation = rows.observation.std(0)
-    inputs = Standardiser(
-        jnp.asarray(rows.observation.mean(0)), jnp.asarray(jnp.where(deviation > 1e-6, deviation, 1.0))
-    )
-    rms = jnp.sqrt(jnp.square(rows.reward).mean())
-    return inputs, jnp.where(rms > 1e-6, rms, 1.0)

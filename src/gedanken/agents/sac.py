@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from gedanken.agents.actor_critic import Actor, Critics
-from gedanken.agents.learner import ActorCritic, ActorCriticConfig, Progress, advance, init, observation_scale, prepare
+from gedanken.agents.learner import ActorCritic, ActorCriticConfig, Progress, advance, init, prepare
 from gedanken.dreams.rollout import Buffer, Transitions, empty_buffer, flatten, imagine, pack, sample_rows
 from gedanken.dreams.truncation import Truncation
 from gedanken.errors import ConfigError
@@ -86,7 +86,7 @@ class SAC:
         config = self.config
         if model is None and config.imagined_rows:
             raise ConfigError("Imagined rows need a model.", given="none", do="give one, or set imagined_share=0.")
-        state = prepare(state, *observation_scale(table))
+        state = prepare(state, table, config.discount)
         paid = paid_transitions(table)
         dreamt = empty_buffer(jax.tree.map(lambda x: x[:1], paid.items), config.buffer)
         done, imagined, metrics = 0, 0, {}
@@ -169,7 +169,7 @@ def update(
     next_key, actor_key = jax.random.split(key)
     temperature = jnp.exp(state.log_temperature)
     next_action, next_log_probability = state.actor.sample(rows.next_observation, next_key)
-    next_value = state.target(rows.next_observation, next_action).min(0) - temperature * next_log_probability
+    next_value = state.target.target(rows.next_observation, next_action) - temperature * next_log_probability
     target = rows.reward / state.critics.scale + config.discount * (1.0 - rows.terminated) * next_value
     critic_loss, critic_gradient = jax.value_and_grad(_critic_loss)(
         eqx.filter(state.critics.networks, eqx.is_array), state.critics, rows, target

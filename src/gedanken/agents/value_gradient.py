@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from gedanken.agents.actor_critic import Actor, Critics
-from gedanken.agents.learner import ActorCritic, ActorCriticConfig, Progress, advance, init, observation_scale, prepare
+from gedanken.agents.learner import ActorCritic, ActorCriticConfig, Progress, advance, init, prepare
 from gedanken.dreams.rollout import Buffer, empty_buffer, flatten, imagine, pack, sample_rows
 from gedanken.dreams.truncation import Truncation
 from gedanken.errors import ConfigError
@@ -83,7 +83,7 @@ class ValueGradient:
     ) -> tuple[ActorCritic, Progress]:
         """Distribution rollouts and updates in turn, `config.chunk` updates at a time."""
         config = self.config
-        state = prepare(state, *observation_scale(table))
+        state = prepare(state, table, config.discount)
         # Imagined states are kept within a round only: the next round's model may think otherwise of them.
         pool = empty_buffer(jnp.zeros((1, table.observation_size)), config.pool)
         real = jnp.asarray(table.columns.observation)
@@ -206,7 +206,7 @@ def _actor_loss(
     value = (weights * (rewards + bonus)).sum(0) + tail * (last_value + last_bonus)
 
     # The critics judge the first action, so its own entropy is not part of their target.
-    last_target = state.target(observation, last_action).min(0)
+    last_target = state.target.target(observation, last_action)
     target = (weights * (rewards + bonus.at[0].set(0.0))).sum(0) + tail * (last_target + last_bonus)
     rollout = _TrainingRollout(
         first_action=actions[0],
