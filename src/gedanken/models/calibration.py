@@ -1,9 +1,10 @@
 """Calibration: how far the world may lie from a prediction, learned on episodes the model never saw.
 
 Steps of one episode resemble each other, so the *episode* is the exchangeable unit, not the step. The interval
-half-widths follow split conformal prediction for hierarchical data (Dunn, Wasserman & Ramdas 2022, "pooling CDFs"):
-the smallest factor q such that the mean over held-out episodes of the share of steps within q standard deviations
-is at least level * (E + 1) / E. Where E held-out episodes are too few for a level, the factor is infinite: not known.
+half-widths follow hierarchical conformal prediction (Lee, Barber & Willett 2023, arXiv 2306.06342): the smallest factor
+q such that the mean over held-out episodes of the share of steps within q standard deviations is at least
+level * (E + 1) / E. For a step of a fresh exchangeable episode the interval then holds with at least `level`. Where E
+held-out episodes are too few for a level, the factor is infinite: not known.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ import numpy as np
 from jax import Array
 from scipy.optimize import isotonic_regression
 
+from gedanken.errors import ConfigError
+
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 TOLERANCE = 0.5
 """A prediction counts as right when its error, root-mean-square over dimensions in units of the typical one-step
 change of each, is at most this: it missed by at most half of what usually happens in a step."""
+_TINY = 1e-12
 
 
 class Calibration(eqx.Module):
@@ -49,16 +53,22 @@ class Calibration(eqx.Module):
     def score(self, epistemic: Array, aleatoric: Array) -> Array:
         """[B, D], [B, D] -> [B]: predicted error, root-mean-square over dimensions in units of the typical change."""
         variance = jnp.square(epistemic) + jnp.square(aleatoric)
-        return jnp.sqrt(_mean_over_moving(variance, self.change))
+        return jnp.sqrt(variance @ _yardstick(self.change) + _TINY**2)
 
     def confidence(self, epistemic: Array, aleatoric: Array) -> Array:
         """[B, D], [B, D] -> [B] in [0, 1]: the calibrated probability that the prediction is within tolerance."""
-        return jnp.interp(jnp.log(self.score(epistemic, aleatoric) + 1e-12), self.scores, self.confidences)
+        return jnp.interp(jnp.log(self.score(epistemic, aleatoric)), self.scores, self.confidences)
 
     def half_width(self, epistemic: Array, aleatoric: Array, level: float) -> Array:
-        """[B, D], [B, D] -> [B, D]: half-width of the interval that holds the next observation with `level`."""
+        """[B, D], [B, D] -> [B, D]: half-width of the interval that holds the next observation with `level`.
+
+        Raises:
+            ConfigError: the level is none of `LEVELS`.
+        """
+        if level not in LEVELS:
+            raise ConfigError("No interval of this level was calibrated.", given=level, expected=f"one of {LEVELS}")
         std = jnp.sqrt(jnp.square(epistemic) + jnp.square(aleatoric))
-        return self.factors[LEVELS.index(level)] * std
+        return self.factors[LEVELS.index(level)] * jnp.maximum(std, _TINY)
 
 
 def fit_calibration(
@@ -84,9 +94,7 @@ def fit_calibration(
         return blank
     count = len(np.unique(episode))
     std = np.sqrt(np.square(epistemic) + np.square(aleatoric))
-    # A dimension predicted without any doubt and without error is covered by every factor.
-    ratio = np.abs(error) / np.maximum(std, 1e-12)
-    ratio[(error == 0) & (std == 0)] = 0.0
+    ratio = np.abs(error) / np.maximum(std, _TINY)
     weight = _equal_episode_weights(episode)
     factors = np.stack([_pooled_quantile(ratio, weight, level * (count + 1) / count) for level in LEVELS])
     calibration = eqx.tree_at(
@@ -94,19 +102,20 @@ def fit_calibration(
         blank,
         (jnp.asarray(factors, jnp.float32), jnp.asarray(change, jnp.float32), jnp.asarray(count, jnp.int32)),
     )
-    right = np.sqrt(np.asarray(_mean_over_moving(np.square(error), change))) <= TOLERANCE
-    scores = np.log(np.asarray(calibration.score(epistemic, aleatoric)) + 1e-12)
+    # In NumPy: every jax operation would be compiled anew for every number of steps.
+    yardstick = np.asarray(_yardstick(jnp.asarray(change)), np.float64)
+    right = np.sqrt(np.square(error) @ yardstick) <= TOLERANCE
+    scores = 0.5 * np.log(np.square(std) @ yardstick + _TINY**2)
     x, y = _confidence_map(scores, right, weight, knots)
     confidence_map = (jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32))
     calibrated: Calibration = eqx.tree_at(lambda c: (c.scores, c.confidences), calibration, confidence_map)
     return calibrated
 
 
-def _mean_over_moving(squares: Array | np.ndarray, change: Array | np.ndarray) -> Array:
-    """Mean of squares / change^2 over the dimensions that change at all."""
-    moves = jnp.asarray(change) > 0
-    scaled = jnp.where(moves, squares / jnp.where(moves, jnp.square(change), 1.0), 0.0)
-    return scaled.sum(-1) / jnp.maximum(moves.sum(), 1)
+def _yardstick(change: Array) -> Array:
+    """[D] weights whose product with squares is the mean of squares / change^2 over the dimensions that change."""
+    moves = change > 0
+    return jnp.where(moves, 1.0 / jnp.square(jnp.where(moves, change, 1.0)), 0.0) / jnp.maximum(moves.sum(), 1)
 
 
 def _equal_episode_weights(episode: np.ndarray) -> np.ndarray:
@@ -118,7 +127,7 @@ def _equal_episode_weights(episode: np.ndarray) -> np.ndarray:
 
 def _pooled_quantile(ratio: np.ndarray, weight: np.ndarray, share: float) -> np.ndarray:
     """[N, D] -> [D]: the smallest q with at least `share` of the weight at or below it; inf where share > 1."""
-    if share > 1.0:
+    if share > 1.0 + 1e-9:
         return np.full(ratio.shape[1], np.inf)
     order = np.argsort(ratio, axis=0)
     reached = np.cumsum(weight[order], axis=0) >= share - 1e-9
@@ -133,11 +142,11 @@ def _confidence_map(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Isotonic regression of being right on the predicted error, read off at `knots` quantiles.
 
-    Each block of the regression is shrunk by one right and one wrong imaginary step, so that a handful of steps never
-    claims certainty.
+    It runs over bins of eight steps or more, each shrunk by one right and one wrong imaginary step, so that a handful
+    of steps never claims certainty.
     """
     order = np.argsort(scores)
-    bins = [part for part in np.array_split(order, min(knots * 4, len(order))) if len(part)]
+    bins = np.array_split(order, np.clip(len(order) // 8, 1, knots * 4))
     share = np.array([(right[part].sum() + 1.0) / (len(part) + 2.0) for part in bins])
     mass = np.array([weight[part].sum() for part in bins])
     middle = np.array([scores[part].mean() for part in bins])

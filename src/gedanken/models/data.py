@@ -44,17 +44,9 @@ class TransitionTable:
     columns: Columns = field(init=False)
 
     def __post_init__(self) -> None:
-        n, d = self.capacity, self.observation_size
-        self.columns = Columns(
-            observation=np.zeros((n, d), np.float32),
-            action=np.zeros((n, self.action_size), np.float32),
-            reward=np.zeros(n, np.float32),
-            terminated=np.zeros(n, bool),
-            next_observation=np.zeros((n, d), np.float32),
-            cost=np.zeros((n, len(self.resources)), np.float32),
-            episode=np.full(n, -1, np.int32),
-            held_out=np.zeros(n, bool),
-        )
+        if self.capacity < 1:
+            raise ConfigError("A table needs room.", given=f"capacity={self.capacity}", expected="1 or more")
+        self.columns = self._blank(self.capacity)
 
     def add(self, rows: Columns) -> None:
         """Appends rows, growing to twice the capacity where they do not fit.
@@ -63,6 +55,9 @@ class TransitionTable:
             ConfigError: the rows' widths differ from the table's, or a value is not finite.
         """
         count = len(rows.reward)
+        # What overflows float32 becomes infinite here, and is refused below.
+        with np.errstate(over="ignore"):
+            rows = Columns(*(theirs.astype(mine.dtype) for mine, theirs in zip(self.columns, rows, strict=True)))
         for name, mine, theirs in zip(Columns._fields, self.columns, rows, strict=True):
             if theirs.shape[1:] != mine.shape[1:] or len(theirs) != count:
                 raise ConfigError(
@@ -74,7 +69,7 @@ class TransitionTable:
             if theirs.dtype.kind == "f" and not np.isfinite(theirs).all():
                 raise ConfigError(
                     f"Column {name!r} holds NaN or infinite values.",
-                    expected="finite numbers",
+                    expected="finite numbers within float32",
                     do="drop the transitions whose values the world did not report.",
                 )
         while self.size + count > self.capacity:
@@ -88,5 +83,18 @@ class TransitionTable:
         return Columns(*(column[: self.size] for column in self.columns))
 
     def _grow(self) -> None:
-        self.columns = Columns(*(np.concatenate([c, np.zeros_like(c)]) for c in self.columns))
+        blank = self._blank(self.capacity)
+        self.columns = Columns(*(np.concatenate(both) for both in zip(self.columns, blank, strict=True)))
         self.capacity *= 2
+
+    def _blank(self, count: int) -> Columns:
+        return Columns(
+            observation=np.zeros((count, self.observation_size), np.float32),
+            action=np.zeros((count, self.action_size), np.float32),
+            reward=np.zeros(count, np.float32),
+            terminated=np.zeros(count, bool),
+            next_observation=np.zeros((count, self.observation_size), np.float32),
+            cost=np.zeros((count, len(self.resources)), np.float32),
+            episode=np.full(count, -1, np.int32),
+            held_out=np.zeros(count, bool),
+        )

@@ -112,6 +112,20 @@ class Dynamics(eqx.Module):
         return (answer if self.direct else observation + answer), std
 
 
+def uncertainty(mean: Array, std: Array) -> tuple[Array, Array]:
+    """Epistemic and aleatoric standard deviations, each [B, D], of members' means and deviations, each [M, B, D].
+
+    The epistemic part is the spread of the means, the aleatoric part the mean variance (Lakshminarayanan et al. 2017).
+    """
+    return _root(mean.var(0)), _root(jnp.square(std).mean(0))
+
+
+def _root(variance: Array) -> Array:
+    """The square root, with gradient 0 instead of infinity where there is no variance."""
+    some = variance > 0
+    return jnp.where(some, jnp.sqrt(jnp.where(some, variance, 1.0)), 0.0)
+
+
 def rotate(rows: Array, offset: Array) -> Array:
     """Rows moved up by `offset` in [0, B], the first ones to the end: one copy, no gather."""
     return jax.lax.dynamic_slice_in_dim(jnp.concatenate([rows, rows]), offset, rows.shape[0])

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from gedanken.errors import ConfigError
+from gedanken.errors import ConfigError, FileError
 from gedanken.models.calibration import Calibration
 from gedanken.models.contract import Imagined, Members, State
-from gedanken.models.dynamics import Dynamics
+from gedanken.models.dynamics import Dynamics, uncertainty
 from gedanken.models.files import read_meta, read_tree, write_tree
 from gedanken.models.reward import Reward, RewardFunction, TerminationFunction
 from gedanken.models.tasks import Tasks
@@ -47,6 +47,8 @@ class EnsembleConfig:
         for name in ("members", "width", "depth", "reward_width", "reward_depth"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"`{name}` of the ensemble is too small.", given=getattr(self, name), expected=">= 1")
+        if self.predict not in ("delta", "direct"):
+            raise ConfigError("The ensemble cannot predict this.", given=self.predict, expected="delta or direct")
 
 
 class Ensemble(eqx.Module):
@@ -127,17 +129,13 @@ class Ensemble(eqx.Module):
         return self.conclude(state, action, next_observation, rest_key)
 
     def step(self, state: State, action: Array, key: Array) -> Imagined:
-        """One step with every member asked: drawn from one of them, with calibrated uncertainty beside it.
-
-        The epistemic part is the spread of the members' means, the aleatoric part their mean variance
-        (Lakshminarayanan et al. 2017); both as standard deviations.
-        """
+        """One step with every member asked: drawn from one of them, with calibrated uncertainty beside it."""
         member_key, noise_key, rest_key = jax.random.split(key, 3)
         mean, std = self.members(state, action)
         pick = jax.random.randint(member_key, (1, mean.shape[1], 1), 0, len(self.dynamics.members))
         noise = jax.random.normal(noise_key, mean.shape[1:])
         chosen = jnp.take_along_axis(mean, pick, 0)[0] + jnp.take_along_axis(std, pick, 0)[0] * noise
-        epistemic, aleatoric = mean.std(0), jnp.sqrt(jnp.square(std).mean(0))
+        epistemic, aleatoric = uncertainty(mean, std)
         imagined = self.conclude(state, action, chosen, rest_key)
         return imagined._replace(
             epistemic=epistemic,
@@ -164,8 +162,7 @@ class Ensemble(eqx.Module):
     def interval(self, state: State, action: Array, level: float) -> tuple[Array, Array]:
         """Conformal interval [B, D] of the next observation at one of `LEVELS`; infinite where not known."""
         mean, std = self.members(state, action)
-        epistemic, aleatoric = mean.std(0), jnp.sqrt(jnp.square(std).mean(0))
-        half = self.calibration.half_width(epistemic, aleatoric, level)
+        half = self.calibration.half_width(*uncertainty(mean, std), level)
         return mean.mean(0) - half, mean.mean(0) + half
 
     def save(self, folder: Path) -> None:
@@ -205,11 +202,19 @@ class Ensemble(eqx.Module):
                 raise ConfigError(
                     f"This model was fitted with a {name} of the user's.", given="none", do=f"pass {name}= to load."
                 )
+        try:
+            config = EnsembleConfig(**meta["config"])
+        except (TypeError, ConfigError) as error:
+            raise FileError(
+                f"The model in {folder} was written by another version.",
+                given=error,
+                do="read it with the release of gedanken that wrote it.",
+            ) from error
         model = cls(
             meta["observation_size"],
             meta["action_size"],
             tuple(meta["resources"]),
-            EnsembleConfig(**meta["config"]),
+            config,
             key=jax.random.key(0),
             reward_function=reward_function,
             termination_function=termination_function,

@@ -21,7 +21,7 @@ from jax import Array
 from gedanken.errors import ConfigError
 from gedanken.models.calibration import fit_calibration
 from gedanken.models.data import Columns, TransitionTable
-from gedanken.models.dynamics import Dynamics
+from gedanken.models.dynamics import Dynamics, uncertainty
 from gedanken.models.ensemble import Ensemble
 from gedanken.models.networks import Standardiser
 from gedanken.models.reward import Reward
@@ -102,7 +102,7 @@ def fit(
         model: where to start from; its networks are trained further, its standardisers are computed anew.
         table: encoded transitions; the capacity, not the size, decides what is compiled.
         key: randomness of bootstrap and minibatches.
-        progress: called with (minibatches, held-out error) after each chunk.
+        progress: called with (minibatches, held-out error) after each chunk; never where no episode is held out.
 
     Returns:
         The fitted model and a report.
@@ -119,7 +119,8 @@ def fit(
         raise ConfigError("There is nothing to fit a model to.", given="no training rows", do="collect episodes first.")
     data = _to_device(table)
     model = _standardise(model, data)
-    bootstrap = jnp.asarray(_bootstrap(key, train, table.capacity, model.config.members))
+    key, bootstrap_key = jax.random.split(key)
+    bootstrap = jnp.asarray(_bootstrap(bootstrap_key, train, table.capacity, model.config.members))
     watch = _watch(table, held_out, config.held_out_rows)
 
     learned = (model.dynamics, model.reward)
@@ -128,7 +129,7 @@ def fit(
     best, best_error, stale, done, stopped = learned, np.inf, 0, 0, False
     if len(held_out):
         best_error = float(_held_out_error(learned, watch))
-    while done < config.most:
+    while done + config.chunk <= config.most:
         key, chunk_key = jax.random.split(key)
         learned, moments = _train_chunk(learned, moments, data, bootstrap, jnp.asarray(len(train)), chunk_key, config)
         done += config.chunk
@@ -332,4 +333,4 @@ def predict_with_doubt(
 @eqx.filter_jit
 def _doubt(dynamics: Dynamics, observation: Any, action: Any) -> tuple[Array, Array, Array]:
     mean, std = dynamics.all_members(observation, action)
-    return mean.mean(0), mean.std(0), jnp.sqrt(jnp.square(std).mean(0))
+    return mean.mean(0), *uncertainty(mean, std)

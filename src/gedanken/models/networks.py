@@ -100,13 +100,17 @@ class Standardiser(eqx.Module):
 
     @classmethod
     def of(cls, values: Array, weights: Array) -> Standardiser:
-        """Fits to rows [N, F] weighted by [N] (0 leaves a row out)."""
+        """Fits to rows [N, F] weighted by [N]; a row of weight 0 has no say, whatever it holds."""
+        counts = weights[:, None] > 0
+        values = jnp.where(counts, values, 0.0)
         share = weights / jnp.maximum(weights.sum(), 1.0)
         mean = share @ values
         variance = share @ jnp.square(values - mean)
-        # Float32 sums leave a residue where a feature is constant: below 1e-6 of its size it counts as none.
-        constant = variance <= jnp.square(1e-6 * (1.0 + jnp.abs(mean)))
-        return cls(mean, jnp.where(constant, 0.0, jnp.sqrt(variance)))
+        # Float32 sums leave a residue where a feature is constant; its largest value is exact.
+        largest = jnp.where(counts, values, -jnp.inf).max(0)
+        smallest = jnp.where(counts, values, jnp.inf).min(0)
+        constant = largest - smallest <= 1e-6 * jnp.abs(mean)
+        return cls(jnp.where(largest == smallest, largest, mean), jnp.where(constant, 0.0, jnp.sqrt(variance)))
 
     def into(self, values: Array) -> Array:
         return (values - self.mean) / jnp.where(self.std > 0, self.std, 1.0)

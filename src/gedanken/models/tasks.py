@@ -140,10 +140,14 @@ def _bandwidth(starts: np.ndarray) -> np.ndarray:
     if count < 2:
         return np.zeros(size)
     scott = starts.std(0) * count ** (-1.0 / (size + 4))
-    some = starts[-256:]
-    gaps = np.abs(some[:, None] - some[None])
-    gaps[gaps == 0] = np.inf
-    nearest = gaps.min(1)
-    typical = np.where(np.isfinite(nearest).any(0), np.median(np.where(np.isfinite(nearest), nearest, 0), 0), 0)
+    typical = np.array([_nearest(column) for column in starts.T])
     bandwidth: np.ndarray = np.minimum(scott, np.maximum(0.5 * typical, 0.05 * scott))
     return bandwidth
+
+
+def _nearest(values: np.ndarray) -> float:
+    """The median, over values that differ, of the distance to the nearest other one; 0 where all are alike."""
+    gaps = np.diff(np.unique(values))
+    if len(gaps) == 0:
+        return 0.0
+    return float(np.median(np.minimum(np.append(gaps, np.inf), np.append(np.inf, gaps))))
