@@ -1,0 +1,164 @@
+"""The ensemble's dynamics: who answers which row, in which units, and how sure a member may be."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gedanken.models.dynamics import LOG_VARIANCE_RANGE, Dynamics, rotate, split_even
+from gedanken.models.networks import Standardiser
+
+D, A, MEMBERS = 3, 2, 4
+
+
+def dynamics(*, direct: bool = False, members: int = MEMBERS) -> Dynamics:
+    fresh = Dynamics(D, A, members=members, width=8, depth=1, layer_norm=False, direct=direct, key=jax.random.key(0))
+    inputs = Standardiser(jnp.arange(5.0), jnp.array([1.0, 2.0, 3.0, 1.0, 0.5]))
+    return eqx.tree_at(
+        lambda d: (d.inputs, d.targets), fresh, (inputs, Standardiser(jnp.ones(3), jnp.arange(1.0, 4.0)))
+    )
+
+
+def saying(values: list[float]) -> Dynamics:
+    """Member m predicts a change of values[m] in every dimension, whatever it is asked."""
+    fresh = Dynamics(D, A, members=len(values), width=4, depth=1, layer_norm=False, direct=False, key=jax.random.key(0))
+    biases = [jnp.concatenate([jnp.full(D, value), jnp.full(D, -4.0)]) for value in values]
+    return eqx.tree_at(
+        lambda d: [leaf for m in d.members for leaf in (m.layers[-1].weight, m.layers[-1].bias)],
+        fresh,
+        [leaf for bias in biases for leaf in (jnp.zeros((4, 2 * D)), bias)],
+    )
+
+
+def asked(batch: int, seed: int = 0) -> tuple[jax.Array, jax.Array]:
+    draws = np.random.default_rng(seed)
+    return jnp.asarray(draws.standard_normal((batch, D)), jnp.float32), jnp.asarray(
+        draws.uniform(-1, 1, (batch, A)), jnp.float32
+    )
+
+
+one_each = eqx.filter_jit(lambda d, *arguments: d.one_each(*arguments))
+all_members = eqx.filter_jit(lambda d, *arguments: d.all_members(*arguments))
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7, 8, 40, 41, 43])
+def test_every_row_is_the_answer_of_exactly_one_member_to_that_row(batch: int) -> None:
+    d = dynamics()
+    means, stds = all_members(d, *asked(batch))
+    for seed in range(3):
+        mean, std = one_each(d, *asked(batch), jax.random.key(seed))
+        assert mean.shape == std.shape == (batch, D)
+        same = np.isclose(means, mean[None], rtol=1e-4, atol=1e-5).all(-1)
+        assert (same.sum(0) == 1).all()
+        member = same.argmax(0)
+        np.testing.assert_allclose(std, np.asarray(stds)[member, np.arange(batch)], rtol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [40, 42, 43])
+def test_all_members_are_asked_equally_often_in_every_batch(batch: int) -> None:
+    d = saying([0.0, 1.0, 2.0, 3.0])
+    observation, action = asked(batch)
+    for seed in range(5):
+        mean, _ = one_each(d, observation, action, jax.random.key(seed))
+        member = np.rint(np.asarray(mean - observation)[:, 0]).astype(int)
+        counts = np.bincount(member, minlength=MEMBERS)
+        assert counts.max() - counts.min() <= 1 and counts.sum() == batch
+
+
+@pytest.mark.parametrize("batch", [3, 20])
+def test_over_many_draws_every_row_meets_every_member_alike(batch: int) -> None:
+    d = saying([0.0, 1.0, 2.0, 3.0])
+    observation, action = asked(batch)
+    keys = jax.random.split(jax.random.key(1), 2000)
+    mean = jax.jit(jax.vmap(lambda key: d.one_each(observation, action, key)[0]))(keys)
+    member = np.rint(np.asarray(mean - observation)[..., 0]).astype(int)
+    shares = np.stack([(member == m).mean(0) for m in range(MEMBERS)])
+    # Five standard errors of a share of a quarter.
+    assert np.abs(shares - 0.25).max() < 5 * np.sqrt(0.25 * 0.75 / 2000)
+
+
+def test_the_same_key_asks_the_same_members() -> None:
+    d = dynamics()
+    one, same, other = (one_each(d, *asked(30), jax.random.key(k))[0] for k in (1, 1, 2))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_member_answers_in_the_observations_units(direct: bool) -> None:
+    d = dynamics(direct=direct)
+    observation, action = asked(6)
+    mean, std = d.member(2, observation, action)
+    standard_mean, log_variance = d.standard_member(2, d.standard_inputs(observation, action))
+    answer = 1.0 + np.arange(1.0, 4.0) * np.asarray(standard_mean)
+    np.testing.assert_allclose(mean, answer if direct else np.asarray(observation) + answer, rtol=1e-5)
+    np.testing.assert_allclose(std, np.arange(1.0, 4.0) * np.exp(0.5 * np.asarray(log_variance)), rtol=1e-5)
+    means, stds = d.all_members(observation, action)
+    np.testing.assert_allclose(means[2], mean, rtol=1e-5)
+    np.testing.assert_allclose(stds[2], std, rtol=1e-5)
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_what_a_member_is_trained_to_say_undoes_what_it_is_read_as(direct: bool) -> None:
+    d = dynamics(direct=direct)
+    observation, following = asked(6)[0], asked(6, seed=1)[0]
+    answer = d.targets.back(d.standard_target(observation, following))
+    np.testing.assert_allclose(answer if direct else observation + answer, following, atol=1e-5)
+
+
+def test_a_dimension_that_never_changed_is_predicted_exactly_and_without_doubt() -> None:
+    d = dynamics()
+    d = eqx.tree_at(lambda d: d.targets, d, Standardiser(jnp.zeros(3), jnp.array([1.0, 0.0, 1.0])))
+    observation, action = asked(20)
+    mean, std = one_each(d, observation, action, jax.random.key(0))
+    assert np.array_equal(mean[:, 1], observation[:, 1])
+    assert not np.asarray(std[:, 1]).any()
+
+
+def test_far_outside_the_data_inputs_are_clipped() -> None:
+    d = dynamics()
+    observation, action = asked(2)
+    far = d.standard_inputs(1e9 * observation, action)
+    assert np.abs(far).max() <= 10.0
+    assert all(np.isfinite(leaf).all() for leaf in d.all_members(1e9 * observation, action))
+
+
+def test_a_member_is_neither_too_sure_nor_too_unsure() -> None:
+    for raw, wanted in ((1e6, LOG_VARIANCE_RANGE[1]), (-1e6, LOG_VARIANCE_RANGE[0]), (-6.0, -6.0)):
+        d = saying([0.0])
+        d = eqx.tree_at(lambda d: d.members[0].layers[-1].bias, d, jnp.full(2 * D, raw))
+        _, log_variance = d.standard_member(0, jnp.zeros((1, D + A)))
+        np.testing.assert_allclose(log_variance, wanted, atol=1e-2)
+
+
+def test_gradients_survive_at_the_ends_of_that_range() -> None:
+    def variance(raw: jax.Array) -> jax.Array:
+        d = eqx.tree_at(lambda d: d.members[0].layers[-1].bias, saying([0.0]), jnp.full(2 * D, raw))
+        return d.standard_member(0, jnp.zeros((1, D + A)))[1].sum()
+
+    for raw in (LOG_VARIANCE_RANGE[0] - 3, LOG_VARIANCE_RANGE[1] + 3):
+        assert float(jax.grad(variance)(jnp.asarray(raw))) > 0.01
+
+
+@given(st.integers(1, 200), st.integers(1, 9))
+def test_split_even_covers_all_rows_in_order(batch: int, parts: int) -> None:
+    rows = np.arange(batch)
+    cut = split_even(rows, parts)
+    assert len(cut) == parts
+    assert np.array_equal(np.concatenate(cut), rows)
+    lengths = [len(part) for part in cut]
+    assert max(lengths) - min(lengths) <= 1
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_rotating_by_the_rest_undoes_a_rotation(batch: int) -> None:
+    rows = np.arange(2 * batch).reshape(batch, 2)
+    for offset in range(batch):
+        rotated = np.asarray(rotate(rows, jnp.asarray(offset)))
+        assert np.array_equal(rotated, np.roll(rows, -offset, axis=0))
+        assert np.array_equal(rotate(rotated, jnp.asarray(batch - offset)), rows)
