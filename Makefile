@@ -43,9 +43,22 @@ $(VENV)/.installed-dev: $(VENV)/pyvenv.cfg $(MANIFESTS)
 	$(PIP) -c constraints.txt -e '.[dev]'
 	@touch $(VENV)/.installed-core $@
 
-$(VENV)/.installed-benchmarks: $(VENV)/.installed-dev constraints-benchmarks.txt
-	$(PIP) -c constraints-benchmarks.txt 'torch==2.13.0'
-	$(PIP) -c constraints-benchmarks.txt -e '.[dev,benchmarks]'
+# The peers that benchmarks compare with, in environments of their own (about 1.8 GB each). mbrl-lib's pins contradict
+# what it needs on Python 3.11, so its file lists all of its packages.
+.PHONY: install-peers
+install-peers: .venv-peers/.installed .venv-mbrl/.installed  ## .venv-peers and .venv-mbrl, for the benchmarks
+
+PEER_PIP = "$(@D)/bin/python" -m pip --disable-pip-version-check -q install $(PIP_ARGS)
+.venv-peers/.installed: constraints-benchmarks.txt pyproject.toml | $(VENV)/pyvenv.cfg
+	"$(PYTHON)" -m venv $(@D)
+	$(PEER_PIP) -c constraints-benchmarks.txt torch
+	$(PEER_PIP) -c constraints-benchmarks.txt -e '.[dev,benchmarks]'
+	@touch $@
+
+.venv-mbrl/.installed: benchmarks/peers/mbrl.txt | $(VENV)/pyvenv.cfg
+	"$(PYTHON)" -m venv $(@D)
+	$(PEER_PIP) -c benchmarks/peers/mbrl.txt torch
+	$(PEER_PIP) --no-deps -r benchmarks/peers/mbrl.txt
 	@touch $@
 
 # --- Using it -------------------------------------------------------------------------------------------------------
@@ -56,20 +69,53 @@ quickstart: install  ## install, then rehearse two robots and open nothing: the 
 
 # --- Checking it ----------------------------------------------------------------------------------------------------
 
-.PHONY: test check format
+.PHONY: test test-peers check format
 test: install-dev  ## all tests: the fast ones, then the slow ones
 	$(PYTEST) -m "not slow"
 	$(PYTEST) -m slow
+
+test-peers: install-peers  ## the tests that need Stable-Baselines3
+	.venv-peers/bin/python -m pytest -q -m peers
 
 check: install-dev  ## lint, format, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m benchmarks.readme --check
 
 format: install-dev  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# --- Measuring it ---------------------------------------------------------------------------------------------------
+
+# One thread for each seed, as many seeds at a time as PARALLEL says (at most one a core).
+PARALLEL ?= 1
+SEEDS ?= 0 1 2
+MEASURE := $(BIN)/python -m
+CURVE = $(MEASURE) benchmarks.peer_$(1) curve --seeds $(SEEDS) --parallel $(PARALLEL)
+
+.PHONY: bench bench-peers tables report
+bench: bench-peers tables  ## all benchmarks, about half a day on one core, and the tables made of them
+
+bench-peers: install-dev install-peers  ## the peers alone: Stable-Baselines3, SBX, mbrl-lib
+	$(MEASURE) benchmarks.peer_sb3 updates
+	$(MEASURE) benchmarks.peer_mbrl imagine
+	$(call CURVE,mbrl) --world InvertedPendulum-v5
+	$(call CURVE,mbrl) --world Pendulum-v1
+	$(call CURVE,sb3) --world InvertedPendulum-v5 --steps 20000
+	$(call CURVE,sb3) --world Pendulum-v1
+	$(call CURVE,sb3) --world Pendulum-v1 --variant zoo
+	$(call CURVE,sb3) --world Hopper-v5
+	$(call CURVE,sb3) --world HalfCheetah-v5
+
+tables: install-dev  ## the tables of README.md and docs/, from benchmarks/results/
+	$(BIN)/python -m benchmarks.readme
+
+report: install  ## the report of one run: make report RUN=runs/...
+	@test -n "$(RUN)" || { echo "Do: make report RUN=path/to/a/run/folder" >&2; exit 1; }
+	$(BIN)/gedanken report "$(RUN)"
 
 # --- Releasing it ---------------------------------------------------------------------------------------------------
 

@@ -68,7 +68,57 @@ class Table:
     ratio: tuple[str, str] | None = None
 
 
-TABLES: Mapping[str, Table] = {}
+_LEARNERS = {"gedanken": "Gedanken", "sb3-sac": "SB3 SAC", "sb3-sac-zoo": "SB3 SAC, zoo", "mbrl-mbpo": "mbrl-lib MBPO"}
+
+TABLES: Mapping[str, Table] = {
+    "learning": Table(
+        topic="learning",
+        claim="sample_efficiency",
+        corner="mean return after so many paid steps",
+        methods=_LEARNERS,
+        lines=[
+            Line(f"{world}, {paid:,}", world, "return", paid)
+            for world, budgets in {
+                "InvertedPendulum-v5": (1_500, 3_000, 20_000),
+                "Pendulum-v1": (2_000, 3_000, 50_000),
+                "Hopper-v5": (50_000,),
+                "HalfCheetah-v5": (50_000,),
+            }.items()
+            for paid in budgets
+        ],
+    ),
+    "updates": Table(
+        topic="updates",
+        claim="agent_updates",
+        corner="SAC updates a second, one thread",
+        methods={"gedanken": "Gedanken", "sb3": "SB3", "sbx": "SBX, 100 a call", "sbx-default": "SBX, 1 a call"},
+        lines=[
+            Line(f"2x{size}, batch {size}", "HalfCheetah-v5", f"updates_per_second_2x{size}_batch{size}")
+            for size in (256, 128)
+        ],
+        summary="median",
+        counted="repeats",
+        ratio=("gedanken", "sb3"),
+    ),
+    "imagination": Table(
+        topic="imagination",
+        claim="imagined_transitions",
+        corner="imagined transitions a second, 5 members of 4x200",
+        methods={
+            "gedanken-1-thread": "Gedanken, 1 thread",
+            "mbrl-1-thread": "mbrl-lib, 1 thread",
+            "gedanken-2-threads": "Gedanken, 2 threads",
+            "mbrl-2-threads": "mbrl-lib, 2 threads",
+        },
+        lines=[
+            Line(f"batch {batch:,}", "HalfCheetah-v5", f"transitions_per_second_batch{batch}")
+            for batch in (100, 1_000, 10_000, 100_000)
+        ],
+        summary="median",
+        counted="repeats",
+        ratio=("gedanken-1-thread", "mbrl-1-thread"),
+    ),
+}
 
 
 @dataclass(frozen=True)

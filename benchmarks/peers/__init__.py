@@ -1,1 +1,1 @@
-"""Peers: each file runs in an environment of its own (see peer_sb3.py, peer_mbrl.py) and prints JSON lines."""
+"""Peers: each runs in an environment of its own, started by ../peer_sb3.py or ../peer_mbrl.py,, and prints JSON."""
