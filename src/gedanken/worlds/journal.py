@@ -174,9 +174,9 @@ class Journal:
                 self._mirror.unlock()
 
     def close(self) -> None:
-        """Closes both files. In a forked child it does nothing: they are the parent's."""
+        """Closes both files."""
         with self._thread_lock:
-            if self._closed or self._process != os.getpid():
+            if self.closed:
                 return
             self._closed, self._unusable = True, "It was closed."
             self._mirror.lock()
@@ -185,7 +185,8 @@ class Journal:
 
     @property
     def closed(self) -> bool:
-        return self._closed
+        """Whether there is nothing left to close; always so in a forked child, whose parent it belongs to."""
+        return self._closed or self._process != os.getpid()
 
     # --- writing ---
 

@@ -32,11 +32,12 @@ _NOT_STATE = frozenset(
 class Snapshot:
     """The state of one world at one moment; valid for worlds made in the same way. It lives in memory only.
 
-    layers: the plain attributes of each wrapper from the outside in, the env last.
+    made_of: the classes of the wrappers from the outside in, the env's last. layers: their plain attributes.
     random: the state of the env's random bit generator. physics: MuJoCo's `MjData`, or what the env's own `snapshot`
     returned. elapsed, over: where the episode stands.
     """
 
+    made_of: tuple[str, ...]
     layers: tuple[dict[str, Any], ...]
     random: dict[str, Any]
     physics: Any
@@ -64,7 +65,8 @@ def take(env: gym.Env[Any, Any], *, elapsed: int, over: bool) -> Snapshot:
             expected="a MuJoCo env, a classic control env, or an env with snapshot() and restore(...) of its own",
             do="give the env these two methods, or do without snapshots.",
         )
-    return Snapshot(layers, dict(copy.deepcopy(base.np_random.bit_generator.state)), physics, elapsed, over)
+    random = dict(copy.deepcopy(base.np_random.bit_generator.state))
+    return Snapshot(_made_of(env), layers, random, physics, elapsed, over)
 
 
 def put_back(env: gym.Env[Any, Any], snapshot: Snapshot) -> None:
@@ -74,11 +76,13 @@ def put_back(env: gym.Env[Any, Any], snapshot: Snapshot) -> None:
         WorldError: the snapshot is of an env that is built otherwise.
     """
     base, layers = env.unwrapped, _layers(env)
-    if (
-        len(layers) != len(snapshot.layers)
-        or type(base.np_random.bit_generator).__name__ != (snapshot.random["bit_generator"])
-    ):
-        raise WorldError("The snapshot was taken of a world that is built otherwise.", given=env)
+    if snapshot.made_of != _made_of(env):
+        raise WorldError(
+            "The snapshot was taken of a world that is built otherwise.",
+            given=", ".join(snapshot.made_of),
+            expected=", ".join(_made_of(env)),
+            do="restore it into the world it was taken of, or one made in the same way.",
+        )
     for layer, attributes in zip(layers, snapshot.layers, strict=True):
         vars(layer).update(copy.deepcopy(attributes))
     base.np_random.bit_generator.state = copy.deepcopy(snapshot.random)
@@ -97,13 +101,18 @@ def _layers(env: gym.Env[Any, Any]) -> list[gym.Env[Any, Any]]:
     return layers
 
 
+def _made_of(env: gym.Env[Any, Any]) -> tuple[str, ...]:
+    kinds = [f"{type(layer).__module__}.{type(layer).__qualname__}" for layer in _layers(env)]
+    return (*kinds, type(env.unwrapped.np_random.bit_generator).__name__)
+
+
 def _plain_attributes(layer: gym.Env[Any, Any]) -> dict[str, Any]:
     taken = {}
     for name, value in vars(layer).items():
         if name in _NOT_STATE or callable(value):
             continue
         if not _is_plain(value):
-            if _has_its_own(layer):
+            if layer is layer.unwrapped and _has_its_own(layer):
                 continue
             raise WorldError(
                 f"{type(layer).__name__} holds a state that cannot be put back.",
