@@ -157,11 +157,11 @@ class AnalyticModel(eqx.Module):
         write_tree(folder, self, kind="analytic", meta=sizes)
 
     @classmethod
-    def load(cls, folder: Path) -> AnalyticModel:
+    def load(cls, folder: Path) -> Self:
         from gedanken.models.files import read_meta, read_tree
 
         sizes = read_meta(folder, kind="analytic")
-        template = AnalyticModel.create(
+        template = cls.create(
             jnp.zeros((sizes["observation"], sizes["observation"])),
             jnp.zeros((sizes["action"], sizes["observation"])),
             members=sizes["members"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,7 +105,7 @@ def test_only_the_aleatoric_part_is_propagated() -> None:
     model = double_integrator(noise=0.1, spread=1.0)
     rule = Infoprop().fit(model, *data())
     state = State(jnp.zeros((20_000, 2)))
-    ruling = rule.step(model, state, jnp.zeros((20_000, 1)), KEY, rule.begin(20_000))
+    ruling = eqx.filter_jit(rule.step)(model, state, jnp.zeros((20_000, 1)), KEY, rule.begin(20_000))
     np.testing.assert_allclose(np.asarray(ruling.imagined.state.observation).std(0), 0.1, rtol=0.03)
     np.testing.assert_allclose(ruling.imagined.epistemic[0], 1.0, rtol=1e-4)
     np.testing.assert_allclose(ruling.imagined.aleatoric[0], 0.1, rtol=1e-4)

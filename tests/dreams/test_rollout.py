@@ -173,9 +173,10 @@ def test_gradients_flow_through_a_rollout() -> None:
     model = double_integrator()
     start = model.start(None, jax.random.PRNGKey(0), batch=4)
 
+    @jax.jit
     def total(gain: jax.Array) -> jax.Array:
         rollout = imagine(model, lambda o, k: o @ gain, start, jax.random.PRNGKey(1), horizon=5)
-        return rollout.reward.sum()
+        return jnp.sum(rollout.reward)
 
     gradient = jax.grad(total)(GAIN)
     nudge = 1e-2

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from gedanken.dreams import Infoprop, MOPOPenalty, MORelHalt, Truncation, imagine
-from gedanken.dreams.truncation import draw, members_on, spread
+from gedanken.dreams.truncation import Ruling, change, draw, over_data, spread
 from gedanken.errors import ConfigError
 from gedanken.models.contract import Members, State
-from tests.fakes import double_integrator
+from tests.fakes import AnalyticModel, double_integrator
 
 KEY = jax.random.PRNGKey(0)
+
+
+@eqx.filter_jit
+def stepped(rule: Truncation, model: AnalyticModel, state: State, action: jax.Array) -> Ruling:
+    return rule.step(model, state, action, KEY, rule.begin(len(action)))
 
 
 def data(rows: int = 400) -> tuple[np.ndarray, np.ndarray]:
@@ -25,7 +31,7 @@ def test_mopo_takes_the_mixture_deviation_off_the_reward() -> None:
     model = double_integrator(noise=0.3, spread=0.2, growth=1.0)
     rule = MOPOPenalty(weight=2.0).fit(model, *data())
     observations, actions = (jnp.asarray(a[:7], jnp.float32) for a in data())
-    ruling = rule.step(model, State(observations), actions, KEY, rule.begin(7))
+    ruling = stepped(rule, model, State(observations), actions)
 
     rows, acts = (a.astype(np.float64) for a in data())
     change = rows @ np.asarray(model.transition) + acts @ np.asarray(model.control) - rows
@@ -38,7 +44,7 @@ def test_mopo_takes_the_mixture_deviation_off_the_reward() -> None:
 
 def test_mopo_of_the_paper_sees_only_stated_noise() -> None:
     model = double_integrator(noise=0.3, spread=5.0)
-    ruling = MOPOPenalty(weight=1.0, of="aleatoric").step(model, State(jnp.zeros((1, 2))), jnp.zeros((1, 1)), KEY, ())
+    ruling = stepped(MOPOPenalty(weight=1.0, of="aleatoric"), model, State(jnp.zeros((1, 2))), jnp.zeros((1, 1)))
     np.testing.assert_allclose(ruling.imagined.reward, -0.3 * np.sqrt(2), rtol=1e-5)
 
 
@@ -49,11 +55,13 @@ def test_morel_halts_where_members_disagree_more_than_on_the_data() -> None:
     inside, outside = 0.9 * distance, 1.1 * distance
     state = State(jnp.array([[inside, 0.0], [0.0, outside]], jnp.float32))
     action = jnp.zeros((2, 1))
-    ruling = rule.step(model, state, action, KEY, ())
+    ruling = stepped(rule, model, state, action)
     assert ruling.cut.tolist() == [False, True]
     assert ruling.keep.tolist() == [True, True]
     assert ruling.imagined.terminated.tolist() == [False, True]
-    np.testing.assert_allclose(ruling.imagined.reward, [model.reward(state.observation, action)[0], -7.0], rtol=1e-5)
+    np.testing.assert_allclose(
+        ruling.imagined.reward, [float(model.reward(state.observation, action)[0]), -7.0], rtol=1e-5
+    )
 
 
 def test_morel_halts_are_valid_terminations_of_a_rollout() -> None:
@@ -93,12 +101,11 @@ def test_spread_is_the_law_of_total_variance() -> None:
 def test_data_of_any_length_are_asked_whole_or_evenly_spaced() -> None:
     model = double_integrator(spread=0.1)
     observations, actions = data(5000)
-    whole = members_on(model, observations, actions)
-    direct = model.members(State(jnp.asarray(observations)), jnp.asarray(actions))
-    np.testing.assert_allclose(whole.mean, direct.mean, rtol=1e-4, atol=1e-5)
-    some = members_on(model, observations, actions, most_rows=11)
-    np.testing.assert_allclose(some.mean[:, [0, -1]], direct.mean[:, [0, -1]], rtol=1e-4, atol=1e-5)
-    assert some.mean.shape == (5, 11, 2)
+    expected = observations @ np.asarray(model.transition) + actions @ np.asarray(model.control) - observations
+    whole = over_data(change, model, observations, actions)
+    np.testing.assert_allclose(whole, expected, atol=1e-5)
+    some = over_data(change, model, observations, actions, most_rows=3)
+    np.testing.assert_allclose(some, expected[[0, 2500, 4999]], atol=1e-5)
 
 
 @pytest.mark.parametrize("rule", [Infoprop(), MORelHalt(), MOPOPenalty()])

@@ -31,8 +31,9 @@ from typing import Any, NamedTuple, Self
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from gedanken.dreams.truncation import Ruling, check_quantile, members_on, require_fit
+from gedanken.dreams.truncation import Ruling, check_quantile, over_data, require_fit
 from gedanken.errors import ConfigError
 from gedanken.models.contract import Members, State, VectorModel
 
@@ -99,19 +100,23 @@ class Infoprop(eqx.Module):
         Raises:
             ConfigError: there are no data, or they are not finite or of other sizes than the model's.
         """
-        fused = fuse(members_on(model, observations, actions))
-        floor = jnp.maximum(1e-6 * jnp.median(fused.variance, axis=0), _SMALLEST)
-        bits = entropy(jnp.maximum(fused.conditional_variance, floor))
-        bin_ = jnp.quantile(bits, self.low, axis=0) - 1.0
-        lost = jnp.maximum(bits - bin_, 0.0)
+        variance, conditional_variance = over_data(_variances, model, observations, actions)
+        # In NumPy, which compiles nothing: the number of rows changes from fit to fit.
+        floor = np.maximum(1e-6 * np.median(variance, axis=0), _SMALLEST)
+        bits = 0.5 * np.log2(2.0 * np.pi * np.e * np.maximum(conditional_variance, floor))
+        bin_ = np.quantile(bits, self.low, axis=0) - 1.0
+        lost = np.maximum(bits - bin_, 0.0)
+        measured = {
+            "floor": floor,
+            "bin": bin_,
+            "per_step": np.quantile(lost, self.high, axis=0),
+            "accumulated": self.length * np.quantile(lost, self.low, axis=0),
+        }
         return type(self)(
             length=self.length,
             low=self.low,
             high=self.high,
-            floor=floor,
-            bin=bin_,
-            per_step=jnp.quantile(lost, self.high, axis=0),
-            accumulated=self.length * jnp.quantile(lost, self.low, axis=0),
+            **{name: jnp.asarray(value, jnp.float32) for name, value in measured.items()},
         )
 
     def begin(self, batch: int) -> Any:
@@ -137,6 +142,11 @@ class Infoprop(eqx.Module):
     def lost(self, conditional_variance: jax.Array) -> jax.Array:
         """Equation (9): [B, D] conditional variances -> [B, D] bits lost in this step, 0 or more."""
         return jnp.maximum(entropy(jnp.maximum(conditional_variance, self.floor)) - self.bin, 0.0)
+
+
+def _variances(observations: jax.Array, said: Members) -> tuple[jax.Array, jax.Array]:  # noqa: ARG001
+    fused = fuse(said)
+    return fused.variance, fused.conditional_variance
 
 
 def exceeds(value: jax.Array, limit: jax.Array) -> jax.Array:

@@ -6,6 +6,7 @@ transition counts and whether the rollout ends here. Thresholds come from what t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import equinox as eqx
@@ -92,8 +93,7 @@ class MOPOPenalty(eqx.Module):
         Raises:
             ConfigError: there are no data, or they are not finite or of other sizes than the model's.
         """
-        scale = change_scale(observations, members_on(model, observations, actions))
-        return type(self)(self.weight, self.of, scale)
+        return type(self)(self.weight, self.of, change_scale(model, observations, actions))
 
     def begin(self, batch: int) -> Any:  # noqa: ARG002
         return ()
@@ -138,9 +138,9 @@ class MORelHalt(eqx.Module):
         Raises:
             ConfigError: there are no data, or they are not finite or of other sizes than the model's.
         """
-        said = members_on(model, observations, actions)
-        scale = change_scale(observations, said)
-        threshold = jnp.quantile(_disagreement(said.mean / scale), self.quantile)
+        scale = change_scale(model, observations, actions)
+        distances = over_data(_scaled_disagreement, model, observations, actions, scale)
+        threshold = jnp.float32(np.quantile(distances, self.quantile))
         return type(self)(self.quantile, self.penalty, scale, threshold)
 
     def begin(self, batch: int) -> Any:  # noqa: ARG002
@@ -187,31 +187,48 @@ def spread(said: Members) -> tuple[jax.Array, jax.Array]:
     return said.mean.std(0), jnp.sqrt((said.std**2).mean(0))
 
 
-def members_on(model: VectorModel, observations: Any, actions: Any, *, most_rows: int = 10_000) -> Members:
-    """What the members say of real data, [M, N, D]; of evenly spaced rows where there are more than `most_rows`.
+def over_data(
+    ask: Callable[..., Any],
+    model: VectorModel,
+    observations: Any,
+    actions: Any,
+    *extra: Any,
+    most_rows: int = 10_000,
+) -> Any:
+    """What `ask(observations [C, D], members [M, C, D], *extra)` says of real data, as NumPy arrays of N rows.
+
+    Of more than `most_rows` rows, evenly spaced ones are asked. Data are cut into chunks of one size, so that growing
+    data never compile anew; `ask` must be a function of a module for the same reason.
 
     Raises:
         ConfigError: there are no data, or they are not finite or of other sizes than the model's.
     """
-    rows = _spaced(_checked(observations, model.observation_size, "observations"), most_rows)
-    acts = _spaced(_checked(actions, model.action_size, "actions"), most_rows)
+    rows = _checked(observations, model.observation_size, "observations")
+    acts = _checked(actions, model.action_size, "actions")
     if len(rows) != len(acts):
-        raise ConfigError("Observations and actions do not pair up.", given=f"{len(observations)} and {len(actions)}")
-    # Chunks of one size, the last padded, so that growing data never compile anew.
-    padding = -len(rows) % _CHUNK
-    rows_padded, acts_padded = np.pad(rows, ((0, padding), (0, 0))), np.pad(acts, ((0, padding), (0, 0)))
-    said = [
-        _ask(model, rows_padded[i : i + _CHUNK], acts_padded[i : i + _CHUNK])
-        for i in range(0, len(rows_padded), _CHUNK)
-    ]
+        raise ConfigError("Observations and actions do not pair up.", given=f"{len(rows)} and {len(acts)}")
+    if len(rows) > most_rows:
+        chosen = np.linspace(0, len(rows) - 1, most_rows).round().astype(np.int64)
+        rows, acts = rows[chosen], acts[chosen]
     count = len(rows)
-    return Members(*(jnp.concatenate(parts, axis=1)[:, :count] for parts in zip(*said, strict=True)))
+    padding = ((0, -count % _CHUNK), (0, 0))
+    rows, acts = np.pad(rows, padding), np.pad(acts, padding)
+    said = [
+        jax.device_get(_ask(ask, model, rows[i : i + _CHUNK], acts[i : i + _CHUNK], extra))
+        for i in range(0, len(rows), _CHUNK)
+    ]
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *said)
 
 
-def change_scale(observations: Any, said: Members) -> jax.Array:
-    """[D]: the standard deviation of the predicted one-step change, a floor keeps constant dimensions divisible."""
-    rows = _spaced(np.asarray(observations, np.float32), said.mean.shape[1])
-    return jnp.maximum((said.mean.mean(0) - rows).std(0), 1e-6)
+def change(observations: jax.Array, said: Members) -> jax.Array:
+    """[C, D]: the predicted one-step change."""
+    changed: jax.Array = said.mean.mean(0) - observations
+    return changed
+
+
+def change_scale(model: VectorModel, observations: Any, actions: Any) -> jax.Array:
+    """[D]: the standard deviation of the predicted one-step change; a floor keeps constant dimensions divisible."""
+    return jnp.asarray(np.maximum(over_data(change, model, observations, actions).std(0), 1e-6), jnp.float32)
 
 
 def require_fit(rule: Any, threshold: Any) -> None:
@@ -239,8 +256,12 @@ def check_quantile(name: str, value: float) -> None:
 
 
 @eqx.filter_jit
-def _ask(model: VectorModel, observations: Any, actions: Any) -> Members:
-    return model.members(State(observations), actions)
+def _ask(ask: Callable[..., Any], model: VectorModel, observations: Any, actions: Any, extra: tuple[Any, ...]) -> Any:
+    return ask(observations, model.members(State(observations), actions), *extra)
+
+
+def _scaled_disagreement(observations: jax.Array, said: Members, scale: jax.Array) -> jax.Array:  # noqa: ARG001
+    return _disagreement(said.mean / scale)
 
 
 def _disagreement(means: jax.Array) -> jax.Array:
@@ -263,9 +284,3 @@ def _checked(values: Any, size: int, name: str) -> np.ndarray:
             do="give real transitions, encoded by the codec that the model was fitted with.",
         )
     return rows
-
-
-def _spaced(values: np.ndarray, most: int) -> np.ndarray:
-    if len(values) <= most:
-        return values
-    return np.take(values, np.linspace(0, len(values) - 1, most).round().astype(np.int64), axis=0)
