@@ -187,7 +187,8 @@ def test_a_plan_is_compiled_once() -> None:
     for decay in (0.5, 0.9):
         model = Traced.create([[decay, 0.0], [0.1, 0.98]], [[0.0, 0.5]])
         planner = Planner(model, AnalyticEnv().codec, ICEMConfig(horizon=4))
-        for _ in range(3):
+        for _ in range(2):
+            planner.act(START)
             planner.act(START)
             planner.reset()
     assert len(traces) == 1

@@ -105,11 +105,11 @@ class Memory(NamedTuple):
 def fresh_memory(action_size: int, config: ICEMConfig, *, discrete: bool) -> Memory:
     """Knows nothing yet: the middle of the action space, or all choices alike."""
     middle = 1.0 / action_size if discrete else 0.0
-    elites = jnp.zeros((config.retried, config.horizon, action_size))
+    elites = jnp.zeros((config.retried, config.horizon, action_size), jnp.float32)
     if discrete:
         choices = (jnp.arange(config.retried)[:, None] + jnp.zeros(config.horizon, jnp.int32)) % action_size
-        elites = jax.nn.one_hot(choices, action_size)
-    return Memory(jnp.full((config.horizon, action_size), middle), elites)
+        elites = jax.nn.one_hot(choices, action_size, dtype=jnp.float32)
+    return Memory(jnp.full((config.horizon, action_size), middle, jnp.float32), elites)
 
 
 @eqx.filter_jit
