@@ -61,6 +61,22 @@ def test_every_kill_point_of_the_ledger_and_of_act_is_in_the_list() -> None:
     assert {f"{kind}{stage}" for kind in ("open", "reserve", "commit", "imagined") for stage in stages} <= set(LABELS)
 
 
+def test_the_audit_finds_what_is_wrong(tmp_path: Path) -> None:
+    """The judge is judged: with a witness and a record that were falsified by hand."""
+    work(tmp_path, BUDGET, "episode")
+    witness, record = tmp_path / "witness.txt", tmp_path / "record-0.jsonl"
+    assert audit(tmp_path, BUDGET).faults == 0
+    true = witness.read_text()
+    witness.write_text(true + true.splitlines(keepends=True)[0])
+    found = audit(tmp_path, BUDGET)
+    assert (found.twice, found.unpaid) == (1, 1)
+    witness.write_text("".join(true.splitlines(keepends=True)[1:]))
+    assert audit(tmp_path, BUDGET).lost == 1
+    witness.write_text(true)
+    record.write_text("".join(line for line in record.read_text().splitlines(True) if "steps" not in line))
+    assert audit(tmp_path, BUDGET).lost == BUDGET
+
+
 def test_a_dead_process_leaves_unknown_and_a_live_one_does_not(tmp_path: Path) -> None:
     with open_ledger(tmp_path, BUDGET) as ledger:
         ledger.reserve("mine", "digest", Cost(steps=2), account=ACCOUNT)
