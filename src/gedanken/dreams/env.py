@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import equinox as eqx
@@ -146,15 +147,8 @@ class DreamEnv(gym.Env[Any, Any]):
     def fork(self, *, seed: int | None = None) -> Self:
         """A second dream at the same point. It shares the model and goes on identically, or by `seed` differently."""
         now = self._begun()
-        other = type(self)(
-            self.model,
-            self.codec,
-            horizon=self.horizon,
-            truncation=self.truncation,
-            ask_all=self.ask_all,
-            tasks=self.tasks,
-        )
-        other._now = now if seed is None else Snapshot(**{**vars(now), "key": jax.random.PRNGKey(seed)})
+        other = copy.copy(self)
+        other._now = now if seed is None else replace(now, key=jax.random.PRNGKey(seed))
         return other
 
     @property
