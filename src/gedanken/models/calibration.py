@@ -42,11 +42,12 @@ class Calibration(eqx.Module):
     @classmethod
     def none(cls, observation_size: int, knots: int = 16) -> Calibration:
         """Says of everything that it is not known."""
+        # Explicit types: a weakly typed array would make every program that reads a model compile once more later.
         return cls(
-            factors=jnp.full((len(LEVELS), observation_size), jnp.inf),
+            factors=jnp.full((len(LEVELS), observation_size), jnp.inf, jnp.float32),
             change=jnp.ones(observation_size),
             scores=jnp.arange(knots, dtype=jnp.float32),
-            confidences=jnp.full(knots, jnp.nan),
+            confidences=jnp.full(knots, jnp.nan, jnp.float32),
             episodes=jnp.zeros((), jnp.int32),
         )
 

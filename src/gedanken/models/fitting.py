@@ -145,7 +145,8 @@ def fit(
         if stale >= config.patience:
             stopped = True
             break
-    model = eqx.tree_at(lambda m: (m.dynamics, m.reward), model, best)
+    dynamics, reward = best
+    model = eqx.tree_at(lambda m: (m.dynamics, m.reward), model, (dynamics, _match_base_rate(reward, data)))
     model = _calibrate(model, rows, train, held_out)
     return model, FitReport(
         rows=len(train),
@@ -253,9 +254,7 @@ def _loss(members: Any, learned: tuple[Dynamics, Reward], data: _Data, index: Ar
         target = dynamics.standard_target(observation, next_observation)
         total += _beta_likelihood(mean, log_variance, target, beta).sum(-1).mean()
 
-        answer = reward.standard_member(
-            m, jnp.clip(reward.inputs.into(reward.features(observation, action, next_observation)), -10.0, 10.0)
-        )
+        answer = reward.standard_member(m, reward.standard_inputs(observation, action, next_observation))
         wanted = reward.rewards.into(data.reward[rows][:, None])[:, 0]
         total += _beta_likelihood(answer.reward, answer.reward_log_variance, wanted, beta).mean()
         total += jnp.square(answer.cost - reward.costs.into(data.cost[rows])).sum(-1).mean()
@@ -271,6 +270,34 @@ def _beta_likelihood(mean: Array, log_variance: Array, target: Array, beta: floa
     """Gaussian negative log-likelihood times the detached variance to the power of beta (Seitzer et al. 2022)."""
     likelihood = 0.5 * (jnp.square(target - mean) * jnp.exp(-log_variance) + log_variance)
     return likelihood * jax.lax.stop_gradient(jnp.exp(beta * log_variance))
+
+
+@eqx.filter_jit
+def _match_base_rate(reward: Reward, data: _Data) -> Reward:
+    """Shifts the termination's logit until its mean probability over the training rows is the share that ended.
+
+    To take the class weights out of the logit, as `_standardise` begins with, is right only for a network that fits
+    perfectly; one that does not would say about half of what it should.
+    """
+
+    def logits_of(row: tuple[Array, Array, Array]) -> Array:
+        x = reward.standard_inputs(*row)
+        return jnp.stack([reward.standard_member(m, x).termination_logit for m in range(len(reward.members))])
+
+    rows = (data.observation, data.action, data.next_observation)
+    logits = jax.lax.map(logits_of, rows, batch_size=4_096)
+    share = (data.terminated * data.weight).sum() / data.weight.sum()
+
+    def halve(bounds: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+        low, high = bounds
+        middle = 0.5 * (low + high)
+        said = jnp.where(data.weight > 0, jax.nn.sigmoid(logits + middle).mean(1), 0.0).sum() / data.weight.sum()
+        return (jnp.where(said > share, low, middle), jnp.where(said > share, middle, high)), None
+
+    start = (reward.termination_log_odds - 30.0, reward.termination_log_odds + 30.0)
+    (low, _), _ = jax.lax.scan(halve, start, None, length=40)
+    matched: Reward = eqx.tree_at(lambda r: r.termination_log_odds, reward, low)
+    return matched
 
 
 def _watch(table: TransitionTable, held_out: np.ndarray, room: int) -> tuple[_Data, Array]:

@@ -41,7 +41,8 @@ class Reward(eqx.Module):
 
     They read the *next* observation, so that an imagined reward and an imagined end agree with the imagined state.
     The reward is standardised apart from the observations (arXiv 2510.01457). Terminations are rare: the loss weighs
-    both classes alike, and `termination_log_odds` takes the weight out again, so that the probability is one.
+    both classes alike, and `termination_log_odds`, added to the logit, takes that out again (after a fit, such that
+    the mean probability over the training rows is the share of them that ended).
 
     `reward_function` and `termination_function`, where the user knows them, take the place of the learned ones; the
     learned ones are still fitted and can be read through `learned`.
@@ -86,19 +87,23 @@ class Reward(eqx.Module):
         """What the networks read, before standardising: [B, 2D + A]."""
         return jnp.concatenate([next_observation, action, next_observation - observation], -1)
 
+    def standard_inputs(self, observation: Array, action: Array, next_observation: Array) -> Array:
+        """The same standardised, far outliers clipped."""
+        return jnp.clip(self.inputs.into(self.features(observation, action, next_observation)), -10.0, 10.0)
+
     def standard_member(self, index: int, x: Array) -> StandardAnswer:
         """One network's answer to standardised features [B, 2D + A]."""
         return _split_answer(self.members[index](x))
 
     def learned(self, observation: Array, action: Array, next_observation: Array) -> Brought:
         """The learned answer, averaged over all members, whatever functions the user gave."""
-        x = self._standard_inputs(observation, action, next_observation)
+        x = self.standard_inputs(observation, action, next_observation)
         return self._bring(_split_answer(jnp.stack([member(x) for member in self.members]).mean(0)))
 
     def one_each(self, observation: Array, action: Array, next_observation: Array, key: Array) -> Brought:
         """The answer with every row asked of one member (as `Dynamics.one_each`), user functions first."""
         count, batch = len(self.members), observation.shape[0]
-        x = self._standard_inputs(observation, action, next_observation)
+        x = self.standard_inputs(observation, action, next_observation)
         if batch < 2 * count:
             answers = jnp.stack([member(x) for member in self.members])
             pick = jax.random.randint(key, (1, batch, 1), 0, count)
@@ -115,9 +120,6 @@ class Reward(eqx.Module):
         return self._override(
             self.learned(observation, action, next_observation), observation, action, next_observation
         )
-
-    def _standard_inputs(self, observation: Array, action: Array, next_observation: Array) -> Array:
-        return jnp.clip(self.inputs.into(self.features(observation, action, next_observation)), -10.0, 10.0)
 
     def _bring(self, answer: StandardAnswer) -> Brought:
         probability = jax.nn.sigmoid(answer.termination_logit + self.termination_log_odds)
