@@ -69,7 +69,9 @@ class Column:
     def arrow_type(self) -> pa.DataType:
         """The type of the column in the journal and in Parquet."""
         if self.encoding == "array":
-            return pa.list_(pa.field("item", pa.from_numpy_dtype(self.dtype), nullable=False), self.size)
+            # DuckDB knows no float16; float32 holds the same numbers.
+            dtype = np.dtype(np.float32) if self.dtype == np.float16 else self.dtype
+            return pa.list_(pa.field("item", pa.from_numpy_dtype(dtype), nullable=False), self.size)
         return pa.int64() if self.encoding == "integer" else pa.large_string()
 
     @property
@@ -118,7 +120,8 @@ class Column:
         fits = np.isfinite(cast) | ~np.isfinite(given) if self.dtype.kind == "f" else cast == given
         if not fits.all():
             raise ValueError(f"numbers that {self.dtype} cannot hold")
-        return pa.FixedSizeListArray.from_arrays(pa.array(cast.reshape(-1)), type=self.arrow_type)
+        kind = self.arrow_type
+        return pa.FixedSizeListArray.from_arrays(pa.array(cast.reshape(-1)).cast(kind.value_type), type=kind)
 
     def _to_text(self, value: Any) -> str:
         jsonable = self.space.to_jsonable([value])
