@@ -128,6 +128,8 @@ BAD_STEPS = {
     "four answers": (lambda answer: answer[:4], "did not answer with"),
     "no info": (replaced(4, None), "did not answer with"),
     "nothing": (lambda answer: None, "did not answer with"),
+    "a cost in fractions": (informing(cost={"usd": 0.25}), "not in whole minor units"),
+    "a negative cost": (informing(cost={"steps": -1}), "not in whole minor units"),
     "an exception": (raising(ZeroDivisionError("by zero")), "step raised ZeroDivisionError"),
     "a timeout of its own": (raising(TimeoutError("socket")), "step raised TimeoutError"),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from gedanken.errors import LedgerError
 from gedanken.experience.cost import Budget, Cost
 from gedanken.worlds.entries import Entry
 
@@ -45,7 +46,21 @@ class Book:
         self._accounts: dict[str, _Account] = {}
 
     def apply(self, entry: Entry) -> None:
-        """Folds the next entry in."""
+        """Folds the next entry in.
+
+        Raises:
+            LedgerError: it cannot follow those before it (a commit of what was never reserved, say).
+        """
+        try:
+            self._apply(entry)
+        except KeyError as error:
+            raise LedgerError(
+                f"Entry {entry.seq} of the ledger cannot follow those before it.",
+                given=f"{entry.kind} of {entry.action_id!r}",
+                do="nothing was spent; restore the ledger from a backup.",
+            ) from error
+
+    def _apply(self, entry: Entry) -> None:
         if entry.kind == "open":
             self.run_id, self.schema = entry.detail["run_id"], entry.detail["schema"]
             self.budgets = {name: Budget(limits) for name, limits in entry.detail["budgets"].items()}

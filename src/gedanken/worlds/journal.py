@@ -61,9 +61,10 @@ class Journal:
         Raises:
             LedgerError: the disk is full or failing (then nothing was written), or a file was changed from outside.
         """
-        with self._thread_lock:
-            self._check_usable()
+        with self._usable(), ExitStack() as at_the_end:
+            at_the_end.callback(self._mirror.unlock)
             self._mirror.lock()
+            at_the_end.callback(self._roll_back)
             try:
                 self._check_files()
                 self._adopt_tail()
@@ -73,13 +74,8 @@ class Journal:
                 yield
                 if self._pending:
                     self._write()
-            except sqlite3.Error as error:
+            except (OSError, sqlite3.Error) as error:
                 raise cannot_write(error) from error
-            finally:
-                self._pending.clear()
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                self._mirror.unlock()
 
     def append(
         self,
@@ -93,11 +89,10 @@ class Journal:
         detail: Mapping[str, Any] | None = None,
     ) -> None:
         """Adds an entry to the current `exclusive` transaction."""
-        last, previous = (
-            (self._pending[-1][0].seq, self._pending[-1][0].hash) if self._pending else (self._seq, self._hash)
-        )
+        tip = self._pending[-1][0] if self._pending else None
+        seq, previous = (self._seq, self._hash) if tip is None else (tip.seq, tip.hash)
         entry = Entry(
-            seq=last + 1,
+            seq=seq + 1,
             kind=kind,
             at_ms=time.time_ns() // 1_000_000,
             session=session,
@@ -107,8 +102,8 @@ class Journal:
             cost=cost or Cost(),
             detail=detail or {},
         )
-        line, digest = seal(entry, previous)
-        self._pending.append((replace(entry, hash=digest), line))
+        line, sealed = seal(entry, previous)
+        self._pending.append((replace(entry, hash=sealed), line))
 
     def latest(self, action_id: str) -> Entry | None:
         """The last entry about an action; for use inside `exclusive`."""
@@ -120,8 +115,7 @@ class Journal:
     @contextmanager
     def settled(self) -> Iterator[None]:
         """Everything committed so far, by anyone, has been followed; nobody in this process appends inside."""
-        with self._thread_lock:
-            self._check_usable()
+        with self._usable(), _reading():
             self._refresh()
             yield
 
@@ -129,8 +123,7 @@ class Journal:
         """All entries, in order, read in pieces."""
         seq, previous = 0, GENESIS
         while True:
-            with self._thread_lock:
-                self._check_usable()
+            with self._usable(), _reading():
                 rows = self._database.execute(
                     "SELECT line FROM entries WHERE seq > ? ORDER BY seq LIMIT 1000", (seq,)
                 ).fetchall()
@@ -149,29 +142,24 @@ class Journal:
         Raises:
             LedgerError: they are damaged, altered, or do not say the same.
         """
-        with self._thread_lock:
-            self._check_usable()
+        with self._usable(), _reading(), ExitStack() as at_the_end:
+            at_the_end.callback(self._mirror.unlock)
             self._mirror.lock()
-            try:
-                self._check_files()
-                self._adopt_tail()
-                (verdict,) = self._database.execute("PRAGMA integrity_check(1)").fetchone()
-                scan = Scan()
-                pairs = zip_longest(database.lines(self._database), self._mirror.lines(scan))
-                for seq, (in_database, in_mirror) in enumerate(pairs, start=1):
-                    if in_database is None or in_database[0] != in_mirror:
-                        raise contradiction(seq)
-                if verdict != "ok" or scan.bytes != self._mirror.size():
-                    raise LedgerError(
-                        "The ledger's files are damaged.",
-                        given=verdict if verdict != "ok" else "an unfinished line at the end of the mirror",
-                        do="close the ledger and open it again: it is then repaired, and says how.",
-                    )
-                return scan.count
-            except sqlite3.Error as error:
-                raise LedgerError("The ledger's database cannot be read.", given=error) from error
-            finally:
-                self._mirror.unlock()
+            self._check_files()
+            self._adopt_tail()
+            (verdict,) = self._database.execute("PRAGMA integrity_check(1)").fetchone()
+            scan = Scan()
+            pairs = zip_longest(database.lines(self._database), self._mirror.lines(scan))
+            for seq, (in_database, in_mirror) in enumerate(pairs, start=1):
+                if in_database is None or in_database[0] != in_mirror:
+                    raise contradiction(seq)
+            if verdict != "ok" or scan.bytes != self._mirror.size():
+                raise LedgerError(
+                    "The ledger's files are damaged.",
+                    given=verdict if verdict != "ok" else "an unfinished line at the end of the mirror",
+                    do="close the ledger and open it again: it is then repaired, and says how.",
+                )
+            return scan.count
 
     def close(self) -> None:
         """Closes both files."""
@@ -254,11 +242,24 @@ class Journal:
         self._database.execute("COMMIT")
         self._refresh()
 
-    def _check_usable(self) -> None:
+    def _roll_back(self) -> None:
+        self._pending.clear()
+        if self._database.in_transaction:
+            self._database.execute("ROLLBACK")
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """One thread at a time, in the process that opened it."""
+        # Before the lock, which a fork may have copied while somebody held it.
         if self._process != os.getpid():
             raise LedgerError(
                 "A ledger handle does not survive a fork.", do="open the ledger again in the child process."
             )
+        with self._thread_lock:
+            self._check_usable()
+            yield
+
+    def _check_usable(self) -> None:
         if self._unusable is not None:
             raise LedgerError(
                 f"This ledger handle can no longer be used. {self._unusable}",
@@ -270,6 +271,16 @@ class Journal:
         if not self._mirror.is_current() or _identity(self.path) != self._identity:
             self._unusable = "Its files were moved or rebuilt while it was open."
             self._check_usable()
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise LedgerError(
+            "The ledger cannot be read.", given=error, do="check the disk; open the ledger again to have it repaired."
+        ) from error
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

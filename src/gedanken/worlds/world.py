@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self
@@ -106,7 +107,7 @@ class World(gym.Wrapper[Any, Any, Any, Any]):
         if self._fixed is not None:
             return self._fixed
         assert self._priced is not None
-        return self._priced(action)
+        return Cost(self._priced(action))
 
     @property
     def reset_price(self) -> Cost:
@@ -196,10 +197,10 @@ class World(gym.Wrapper[Any, Any, Any, Any]):
             raise self._broken("step did not answer with (observation, reward, terminated, truncated, info)", answer)
         observation, reward, terminated, truncated = self._observed(answer[0]), *self._judged(*answer[1:4])
         info = dict(answer[4])
-        self._elapsed += 1
-        truncated = truncated or (self._horizon is not None and self._elapsed >= self._horizon)
         info["cost"] = dict(self._settled(price, info, duration_ms))
         self.duration_ms = duration_ms
+        self._elapsed += 1
+        truncated = truncated or (self._horizon is not None and self._elapsed >= self._horizon)
         self._write_success(observation, reward, terminated, truncated, info)
         self._over = terminated or truncated
         return observation, reward, terminated, truncated, info
@@ -274,7 +275,10 @@ class World(gym.Wrapper[Any, Any, Any, Any]):
         """What was really spent: as the env reports it, else by the clock, else as priced."""
         reported = info.pop("cost", None)
         if isinstance(reported, Mapping):
-            return Cost({name: int(amount) for name, amount in reported.items()})
+            try:
+                return Cost({name: operator.index(amount) for name, amount in reported.items()})
+            except (TypeError, ConfigError) as error:
+                raise self._broken("the cost that it reports is not in whole minor units", reported) from error
         if reported is not None:
             info["env_cost"] = reported
         if CLOCK in price:
