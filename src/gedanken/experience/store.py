@@ -262,7 +262,9 @@ class Experience:
             chunks, stop = self._log.chunks(), len(self)
         wanted = self._mask(account, source)
         for _, rows in blocks(chunks, start_row, stop if stop_row is None else min(stop, stop_row)):
-            yield rows.where(wanted(rows))
+            mask = wanted(rows)
+            if mask.any():
+                yield rows.where(mask)
 
     def sample(
         self,
