@@ -171,7 +171,9 @@ class Progress(NamedTuple):
 class Learner(Protocol):
     """An agent that learns in a model from where the real world has been."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As the configuration calls it."""
 
     def init(self, observation_size: int, action_size: int, *, discrete: bool, key: Array) -> ActorCritic:
         """A fresh agent."""

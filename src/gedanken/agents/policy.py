@@ -21,6 +21,18 @@ from gedanken.models.files import read_meta, read_tree, write_tree
 KIND = "policy"
 
 
+class Greedy(eqx.Module):
+    """An actor's most likely action as a pure policy (observation [B, D], key) -> encoded action [B, A].
+
+    A module, so that a program compiled for one set of weights serves the next.
+    """
+
+    actor: Actor
+
+    def __call__(self, observation: Array, _: Array) -> Array:
+        return self.actor.mode(observation)
+
+
 @dataclass(frozen=True)
 class PolicyAgent:
     """An `Agent` made of an `Actor` and the codec of its world."""
@@ -36,6 +48,11 @@ class PolicyAgent:
             digest.update(np.asarray(leaf).tobytes())
         return f"{KIND}-{digest.hexdigest()[:12]}"
 
+    @property
+    def greedy(self) -> Greedy:
+        """How it acts without a seed, as a pure policy for imagined rollouts."""
+        return Greedy(self.actor)
+
     def act(self, observation: Any, *, seed: int | None = None) -> Any:
         """The most likely action, or with a seed one drawn from the policy."""
         encoded = self.codec.encode_observations(observation)
@@ -45,7 +62,7 @@ class PolicyAgent:
 
     def explore(self, observation: Any, key: Array, step: int = 0) -> tuple[Any, float]:
         """An action drawn from the policy with `key` folded with `step`, and its log-probability."""
-        action, log_probability = _sample(self.actor, self.codec.encode_observations(observation), key, step)
+        action, log_probability = _sample(self.actor, self.codec.encode_observations(observation), key, np.int32(step))
         return self.codec.decode_action(action), float(log_probability)
 
     def save(self, folder: Path) -> None:

@@ -275,7 +275,7 @@ def _try(
     samples: int,
 ) -> _Imagination:
     """One candidate [A] from one observation [D]."""
-    end_key, first_key, roll_key = jax.random.split(key, 3)
+    end_key, first_key, noise_key, roll_key = jax.random.split(key, 4)
     start = jnp.broadcast_to(observation, (samples, *observation.shape))
     repeated = jnp.broadcast_to(candidate, (samples, *candidate.shape))
     # A sample ends where its survival falls below its lot. So each episode's end is drawn exactly as the model says,
@@ -283,9 +283,8 @@ def _try(
     lot = jax.random.uniform(end_key, (samples,))
     arrays, rest = eqx.partition(model, eqx.is_array)
 
-    def step(now: _Running, inputs: tuple[jax.Array, jax.Array]) -> tuple[_Running, Any]:
-        index, step_key = inputs
-        policy_key, noise_key, doubt_key, rest_key = jax.random.split(step_key, 4)
+    def step(now: _Running, inputs: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[_Running, Any]:
+        index, noise, (policy_key, doubt_key, rest_key) = inputs
         action = repeated
         if policy is not None:
             action = jnp.where(index == 0, repeated, policy(now.state.observation, policy_key))
@@ -298,7 +297,7 @@ def _try(
         doubt = asked.step(state, action, doubt_key)
         mine = (jnp.arange(samples) % said.mean.shape[0])[None, :, None]
         mean, std = (jnp.take_along_axis(part, mine, 0)[0] for part in said)
-        following = mean + std * jax.random.normal(noise_key, mean.shape)
+        following = mean + std * noise
         imagined = asked.conclude(state, action, following, rest_key)
 
         going = ~now.lost & (now.survival > NEGLIGIBLE)
@@ -328,7 +327,9 @@ def _try(
         lowest=jnp.full_like(start, jnp.inf),
         highest=jnp.full_like(start, -jnp.inf),
     )
-    end, (confidence, cost) = jax.lax.scan(step, begin, (jnp.arange(horizon), jax.random.split(roll_key, horizon)))
+    noise = jax.random.normal(noise_key, (horizon, *start.shape))
+    inputs = (jnp.arange(horizon), noise, jax.random.split(roll_key, (horizon, 3)))
+    end, (confidence, cost) = jax.lax.scan(step, begin, inputs)
     first, ask = State(observation[None]), candidate[None]
     said, doubt = model.members(first, ask), model.step(first, ask, first_key)
     mean = said.mean.mean(0)[0]

@@ -41,9 +41,11 @@ class FitConfig:
     """exponent of the variance that weighs the likelihood; 0 is the plain one, 1 is least squares for the mean"""
     chunk: int = 100
     """minibatches between two looks at the held-out episodes"""
+    least: int = 500
+    """minibatches at least: the first held-out episodes are few and unlike the rest, and must not stop a fit at once"""
     most: int = 2_000
     """minibatches at most"""
-    patience: int = 3
+    patience: int = 5
     """looks without improvement after which fitting stops"""
     improvement: float = 0.01
     """relative fall of the held-out error that counts as improvement"""
@@ -51,11 +53,11 @@ class FitConfig:
     """held-out transitions looked at, at most; the latest"""
 
     def __post_init__(self) -> None:
-        if self.batch < 1 or self.chunk < 1 or self.most < self.chunk:
+        if self.batch < 1 or self.chunk < 1 or not self.chunk <= self.least <= self.most:
             raise ConfigError(
                 "A fit needs at least one whole chunk of minibatches.",
-                given=f"batch={self.batch}, chunk={self.chunk}, most={self.most}",
-                expected="batch >= 1 and 1 <= chunk <= most",
+                given=f"batch={self.batch}, chunk={self.chunk}, least={self.least}, most={self.most}",
+                expected="batch >= 1 and 1 <= chunk <= least <= most",
             )
 
 
@@ -127,8 +129,6 @@ def fit(
     optimiser = optax.adamw(config.learning_rate, weight_decay=config.weight_decay)
     moments = optimiser.init(_trainable(learned))
     best, best_error, stale, done, stopped = learned, np.inf, 0, 0, False
-    if len(held_out):
-        best_error = float(_held_out_error(learned, watch))
     while done + config.chunk <= config.most:
         key, chunk_key = jax.random.split(key)
         learned, moments = _train_chunk(learned, moments, data, bootstrap, jnp.asarray(len(train)), chunk_key, config)
@@ -139,6 +139,8 @@ def fit(
         error = float(_held_out_error(learned, watch))
         if progress is not None:
             progress(done, error)
+        if done < config.least:
+            continue
         stale = 0 if error < best_error * (1 - config.improvement) else stale + 1
         if error < best_error:
             best, best_error = learned, error

@@ -1,0 +1,258 @@
+"""The intermediary's loop: collect, curate, fit, imagine and learn, until the budget is spent; then check."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import gymnasium as gym
+
+from gedanken.agents.callable import from_callable
+from gedanken.agents.contract import Agent
+from gedanken.agents.policy import PolicyAgent
+from gedanken.compute import enable_compilation_cache
+from gedanken.dreams.env import DreamEnv
+from gedanken.errors import ConfigError
+from gedanken.evidence.interval import Interval
+from gedanken.experience.cost import Budget
+from gedanken.intermediary.check import Evidence, check
+from gedanken.intermediary.config import RunConfig
+from gedanken.intermediary.presets import preset
+from gedanken.intermediary.rehearse import Rehearsal
+from gedanken.intermediary.rehearse import rehearse as rehearse_candidates
+from gedanken.intermediary.run import CHECK, LEARN, Run
+from gedanken.intermediary.stages import Watch, collect, curate, current_agent, fit, learn, truncation
+from gedanken.worlds.world import World
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    agent: ready to act. value: its real return, with interval and count. predicted: what the model had said.
+    paid, paid_check: what was spent on learning and on the check, per resource.
+    """
+
+    agent: Agent
+    value: Interval
+    predicted: Interval
+    evidence: Evidence
+    paid: dict[str, int]
+    paid_check: dict[str, int]
+    imagined_steps: int
+    seconds: float
+    world: str
+    seed: int
+    folder: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """The line that scripts rely on."""
+        return {
+            "world": self.world,
+            "seed": self.seed,
+            "paid": self.paid,
+            "paid_check": self.paid_check,
+            "imagined_steps": self.imagined_steps,
+            "real_return": _line(self.value),
+            "predicted_return": _line(self.predicted),
+            "seconds": round(self.seconds, 1),
+            "run": str(self.folder),
+            "report": str(self.folder / "report.html"),
+        }
+
+    def __str__(self) -> str:
+        paid = ", ".join(f"{amount:,} {name}" for name, amount in self.paid.items())
+        return (
+            f"{self.world}: real return {self.value} after {paid} paid and {self.imagined_steps:,} steps imagined; "
+            f"the model had said {self.predicted}"
+        )
+
+
+def _line(interval: Interval) -> dict[str, Any]:
+    return {"mean": interval.mean, "low": interval.low, "high": interval.high, "episodes": interval.count}
+
+
+class Intermediary:
+    """Stands between an agent and a world in which every action costs.
+
+    world = World(gymnasium.make("Hopper-v5"), prices={"steps": 1})
+    between = Intermediary(world, budget=Budget(steps=50_000))
+    result = between.run()
+    """
+
+    def __init__(
+        self,
+        world: World | gym.Env[Any, Any] | str,
+        *,
+        budget: Budget | None = None,
+        agent: Agent | Callable[[Any], Any] | str | None = None,
+        folder: Path | str | None = None,
+        seed: int = 0,
+        config: RunConfig | None = None,
+    ) -> None:
+        """Begins a run, or opens it where its folder holds one.
+
+        Args:
+            world: a `World`, an env (one unit of `steps` a step), or a name.
+            budget: what may be spent on learning; by default that of the configuration.
+            agent: `value_gradient`, `sac`, `icem`, an `Agent`, or a callable observation -> action. The last two act
+                as they are; the model is learned around them.
+            folder: where the run is kept; by default a new temporary folder.
+            seed: decides every random number.
+            config: everything else; by default `preset(world)`.
+
+        Raises:
+            ConfigError: the world, the budget or the configuration is wrong.
+        """
+        if isinstance(world, gym.Env) and not isinstance(world, World):
+            world = World(world, prices={"steps": 1})
+        name = world if isinstance(world, str) else world.name
+        enable_compilation_cache()
+        config = preset(name) if config is None else config
+        changes: dict[str, Any] = {"world": name, "seed": seed}
+        if budget is not None:
+            changes["budget"] = dict(budget)
+        if isinstance(agent, str):
+            changes["agent"] = agent
+        config = dataclasses.replace(config, **changes)
+        self._given = None if agent is None or isinstance(agent, str) else _as_agent(agent)
+        folder = Path(tempfile.mkdtemp(prefix="gedanken-")) if folder is None else Path(folder)
+        given = None if isinstance(world, str) else world
+        if (folder / "config.json").exists():
+            self._run = Run.open(folder, world=given)
+        else:
+            self._run = Run.create(folder, config, world=given)
+
+    @classmethod
+    def of(cls, run: Run, agent: Agent | None = None) -> Intermediary:
+        """The intermediary of a run that is open already."""
+        between = cls.__new__(cls)
+        between._run, between._given = run, agent
+        return between
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is kept."""
+        return self._run.folder
+
+    @property
+    def agent(self) -> Agent:
+        """The agent as it stands."""
+        return self._given if self._given is not None else current_agent(self._run)
+
+    def run(self, watch: Watch | None = None) -> Result:
+        """Goes on until the budget is spent, then checks the agent for real. Interrupted, it can be called again.
+
+        Args:
+            watch: told often where the run stands; may raise `Interrupted`, and the run stops where it can go on.
+        """
+        run = self._run
+        while self._round(watch):
+            pass
+        curate(run)
+        evidence = check(run, self.agent, watch=watch)
+        result = Result(
+            agent=self.agent,
+            value=evidence.real_return,
+            predicted=evidence.predicted_return,
+            evidence=evidence,
+            paid=run.paid(LEARN),
+            paid_check=run.paid(CHECK),
+            imagined_steps=run.counters.imagined_steps,
+            seconds=run.seconds,
+            world=run.world.name,
+            seed=run.config.seed,
+            folder=run.folder,
+        )
+        run.checkpoint()
+        run.write_json("result.json", result.to_json())
+        self.save()
+        return result
+
+    def _round(self, watch: Watch | None) -> bool:
+        """One round; False when there was nothing left to pay it with."""
+        run, config = self._run, self._run.config
+        first = run.counters.round == 0
+        episodes = collect(
+            run,
+            steps=config.collect.warmup if first else config.collect.steps,
+            horizon=config.collect.warmup_horizon if first else config.collect.horizon,
+            agent=self._given if first or self._given is not None else self.agent,
+            watch=watch,
+        )
+        new = run.learning_rows - run.counters.rows_at_start
+        if new == 0:
+            return False
+        metrics = {"paid_return": episodes[-1].total_reward} if episodes else {}
+        if config.mode != "off":
+            report = fit(run, watch)
+            metrics["fit_minibatches"] = report.minibatches
+            if report.held_out_error is not None:
+                metrics["model_error"] = report.held_out_error
+        if self._given is None and config.agent != "icem":
+            updates = max(1, round(config.updates_per_step * new))
+            metrics |= learn(run, updates=updates, watch=watch).metrics
+        run.counters.round += 1
+        run.counters.rows_at_start = run.learning_rows
+        run.checkpoint()
+        run.write_metrics(metrics)
+        return True
+
+    def save(self) -> None:
+        """Writes `model/` and `agent/`, each loadable alone."""
+        run = self._run
+        if run.config.mode != "off":
+            run.model.save(run.folder / "model")
+        if isinstance(self.agent, PolicyAgent):
+            self.agent.save(run.folder / "agent")
+
+    def dream(self, *, horizon: int | None = None) -> DreamEnv:
+        """The model as a Gymnasium environment, cut where the run's truncation rule says so."""
+        run = self._run
+        self._need_model()
+        return DreamEnv(
+            run.model,
+            run.codec,
+            horizon=horizon or run.world.max_episode_steps or 1_000,
+            truncation=truncation(run),
+        )
+
+    def rehearse(
+        self, observation: Any, candidates: Sequence[Any], *, horizon: int = 20, samples: int = 64, seed: int = 0
+    ) -> list[Rehearsal]:
+        """What each candidate action would bring, followed by the agent's policy, and how sure that is."""
+        run = self._run
+        self._need_model()
+        policy = self.agent.greedy if isinstance(self.agent, PolicyAgent) else None
+        return rehearse_candidates(
+            run.model,
+            observation,
+            candidates,
+            codec=run.codec,
+            policy=policy,
+            horizon=horizon,
+            samples=samples,
+            key=run.key(7, seed),
+        )
+
+    def close(self) -> None:
+        """Closes the run's files."""
+        self._run.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _need_model(self) -> None:
+        if self._run.table.size == 0 and self._run.counters.round == 0:
+            raise ConfigError("There is no model yet.", do="call run() first, or open the folder of a finished run.")
+
+
+def _as_agent(agent: Agent | Callable[[Any], Any]) -> Agent:
+    return agent if isinstance(agent, Agent) else from_callable(agent)

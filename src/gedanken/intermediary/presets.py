@@ -1,0 +1,38 @@
+"""Settings that were found to serve, per world; every other world gets the defaults of `RunConfig`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from gedanken.agents.value_gradient import ValueGradientConfig
+from gedanken.intermediary.config import CollectConfig, RunConfig
+from gedanken.models.ensemble import EnsembleConfig
+
+_SMALL = RunConfig(
+    budget={"steps": 1_500},
+    updates_per_step=4.0,
+    collect=CollectConfig(warmup=200, warmup_horizon=40, steps=200, horizon=200),
+    model=EnsembleConfig(width=128),
+    value_gradient=ValueGradientConfig(width=128),
+)
+"""For worlds of a few dimensions, solved in some hundred steps."""
+
+_ROBOT = RunConfig(budget={"steps": 50_000})
+"""For walking robots."""
+
+_PRESETS = {
+    "InvertedPendulum-v5": _SMALL,
+    "Pendulum-v1": _SMALL,
+    "CartPole-v1": _SMALL,
+    "Hopper-v5": _ROBOT,
+    "HalfCheetah-v5": _ROBOT,
+    "Walker2d-v5": _ROBOT,
+    "Ant-v5": _ROBOT,
+    "Humanoid-v5": _ROBOT,
+}
+
+
+def preset(world: str) -> RunConfig:
+    """The configuration to start from for a world, by its name with or without its room."""
+    found = _PRESETS.get(world.rpartition("/")[2], RunConfig())
+    return dataclasses.replace(found, world=world)

@@ -1,0 +1,315 @@
+"""A run folder: everything one run has paid for, learned and found out, and how to open it again.
+
+config.json      the resolved configuration, the world's name, the run's id
+ledger.sqlite    every real action (and its mirror beside it)
+experience/      every real transition
+checkpoint/      model, agent and counters as of the last finished round
+model/, agent/   the same model and agent, each loadable alone
+decisions.jsonl  what the gate decided, if it was asked
+metrics.csv      long format: round, paid, imagined, seconds, metric, value
+curation.json, evidence.json, result.json, report.html
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import equinox as eqx
+import jax
+import numpy as np
+from jax import Array
+
+from gedanken.agents.learner import ActorCritic, Learner
+from gedanken.agents.sac import SAC
+from gedanken.agents.value_gradient import ValueGradient
+from gedanken.errors import ConfigError, FileError
+from gedanken.experience.codec import Codec
+from gedanken.experience.cost import Budget
+from gedanken.experience.files import write_text
+from gedanken.experience.recorder import Recorder
+from gedanken.experience.store import Experience
+from gedanken.intermediary.config import RunConfig, from_plain, to_plain
+from gedanken.intermediary.decisions import DecisionLog
+from gedanken.models.data import TransitionTable
+from gedanken.models.ensemble import Ensemble
+from gedanken.models.files import read_meta, read_tree, write_tree
+from gedanken.worlds.ledger import Ledger
+from gedanken.worlds.registry import make as make_world
+from gedanken.worlds.resume import close_interrupted, next_episode_index
+from gedanken.worlds.world import World
+
+SCHEMA_VERSION = 1
+LEARN, CHECK = "learn", "check"
+
+
+@dataclass
+class Counters:
+    """How far a run is. Written with every checkpoint."""
+
+    round: int = 0
+    """rounds of collecting and learning that are finished"""
+    rows_at_start: int = 0
+    """transitions on the learning account when the present round began"""
+    imagined_steps: int = 0
+    seconds: float = 0.0
+    """working time, without the time between interruption and resumption"""
+
+
+@dataclass
+class Run:
+    """An open run. Use `Run.create` or `Run.open`, and close it (or use it in a `with`)."""
+
+    folder: Path
+    id: str
+    config: RunConfig
+    world: World
+    codec: Codec
+    ledger: Ledger
+    experience: Experience
+    recorder: Recorder
+    table: TransitionTable
+    model: Ensemble
+    learner: Learner
+    agent: ActorCritic
+    counters: Counters = field(default_factory=Counters)
+    recovered: list[str] = field(default_factory=list)
+    rows_read: int = 0
+    """rows of the experience that are in the table already"""
+    held_out: dict[int, bool] = field(default_factory=dict)
+    """episode number in the experience -> whether it is held out"""
+    learning_rows: int = 0
+    """transitions recorded on the learning account"""
+    next_episode: dict[str, int] = field(default_factory=dict)
+    """account -> index of the first episode that was never begun"""
+    _decisions: DecisionLog | None = None
+    _began: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    def create(cls, folder: Path, config: RunConfig, *, world: World | None = None) -> Self:
+        """Begins a run in a new folder.
+
+        Raises:
+            ConfigError: the folder holds a run already, or the configuration does not fit the world.
+        """
+        if (folder / "config.json").exists():
+            raise ConfigError(
+                "This folder holds a run already.",
+                given=folder,
+                do=f"continue it with `gedanken resume {folder}`, or name another folder.",
+            )
+        world = make_world(config.world) if world is None else world
+        described = {"schema": SCHEMA_VERSION, "id": run_id(config, world), "config": to_plain(config)}
+        check_budget(config, world)
+        folder.mkdir(parents=True, exist_ok=True)
+        Experience.create(
+            folder / "experience",
+            observation_space=world.observation_space,
+            action_space=world.action_space,
+            world=world.name,
+        ).close()
+        write_text(folder / "config.json", json.dumps(described, indent=2))
+        return cls.open(folder, world=world)
+
+    @classmethod
+    def open(cls, folder: Path, *, world: World | None = None, config: RunConfig | None = None) -> Self:
+        """Opens a run where its last checkpoint left it; what a crash left behind is repaired and told in `recovered`.
+
+        Args:
+            folder: the run.
+            world: the world, where it cannot be made from its name.
+            config: other settings than those of the file, for this session only.
+
+        Raises:
+            FileError: the folder holds no run, or one of another version, or a file in it was damaged.
+        """
+        described = read_description(folder)
+        config = from_plain(described["config"]) if config is None else config
+        world = make_world(config.world) if world is None else world
+        codec = Codec(world.observation_space, world.action_space)
+        budgets = {LEARN: Budget(config.budget), CHECK: check_budget(config, world)}
+        ledger = Ledger.open(folder / "ledger.sqlite", budgets=budgets, run_id=described["id"])
+        experience = Experience.open(folder / "experience", write=True)
+        resources = tuple(sorted(set(config.budget) | set(world.price(world.action_space.sample()))))
+        root = jax.random.key(config.seed)
+        learner: Learner = SAC(config.sac) if config.agent == "sac" else ValueGradient(config.value_gradient)
+        run = cls(
+            folder=folder,
+            id=described["id"],
+            config=config,
+            world=world,
+            codec=codec,
+            ledger=ledger,
+            experience=experience,
+            recorder=Recorder(experience),
+            table=TransitionTable(capacity(config), codec.observation_size, codec.action_size, resources),
+            model=Ensemble(
+                codec.observation_size,
+                codec.action_size,
+                resources,
+                config.model,
+                key=jax.random.fold_in(root, 1),
+            ),
+            learner=learner,
+            agent=learner.init(
+                codec.observation_size,
+                codec.action_size,
+                discrete=codec.choices > 0,
+                key=jax.random.fold_in(root, 2),
+            ),
+            recovered=[text for text in (ledger.recovered, experience.recovered) if text],
+        )
+        if (folder / "checkpoint").exists():
+            run._restore()
+        for episode_id in close_interrupted(experience):
+            run.recovered.append(f"episode {episode_id} was interrupted; its recorded steps are kept")
+        run.learning_rows = sum(s.length for s in experience.summaries() if s.header.account == LEARN)
+        run.next_episode = {account: next_episode_index(ledger, account) for account in (LEARN, CHECK)}
+        return run
+
+    def decisions(self) -> DecisionLog:
+        """The log of the gate's decisions, open for writing."""
+        if self._decisions is None:
+            self._decisions = DecisionLog.open(self.folder / "decisions.jsonl", write=True)
+        return self._decisions
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes decisions, experience and ledger."""
+        if self._decisions is not None:
+            self._decisions.close()
+        self.experience.close()
+        self.ledger.close()
+
+    def key(self, *path: int) -> Array:
+        """A random key that depends on the run's seed and on `path` only: a resumed run draws what it would have."""
+        key = jax.random.key(self.config.seed)
+        for number in path:
+            key = jax.random.fold_in(key, number)
+        return key
+
+    def paid(self, account: str = LEARN) -> dict[str, int]:
+        """What an account has been charged so far, unknown and outstanding entries included, per resource."""
+        balance = self.ledger.balance(account)
+        return dict(balance.spent + balance.outstanding + balance.unknown)
+
+    @property
+    def seconds(self) -> float:
+        """Working time of all sessions of this run so far."""
+        return self.counters.seconds + time.perf_counter() - self._began
+
+    def checkpoint(self) -> None:
+        """Writes model, agent and counters as one, atomically."""
+        self.counters.seconds = self.seconds
+        self._began = time.perf_counter()
+        trees = {"model": self.model, "agent": self.agent}
+        meta = {"counters": vars(self.counters), "tasks": list(self.model.tasks.names)}
+        write_tree(self.folder / "checkpoint", eqx.filter(trees, eqx.is_array), kind="checkpoint", meta=meta)
+
+    def _restore(self) -> None:
+        meta = read_meta(self.folder / "checkpoint", kind="checkpoint")
+        self.counters = Counters(**meta["counters"])
+        tasks = type(self.model.tasks).unknown(self.codec.observation_size, tuple(meta["tasks"]))
+        model = eqx.tree_at(lambda m: m.tasks, self.model, tasks)
+        arrays, rest = eqx.partition({"model": model, "agent": self.agent}, eqx.is_array)
+        trees = eqx.combine(read_tree(self.folder / "checkpoint", arrays, kind="checkpoint"), rest)
+        self.model, self.agent = trees["model"], trees["agent"]
+
+    def write_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Appends one row a metric to metrics.csv."""
+        path = self.folder / "metrics.csv"
+        new = not path.exists()
+        paid = sum(self.paid().values())
+        with path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(["round", "paid", "imagined", "seconds", "metric", "value"])
+            for name, value in metrics.items():
+                writer.writerow(
+                    [self.counters.round, paid, self.counters.imagined_steps, f"{self.seconds:.1f}", name, float(value)]
+                )
+
+    def write_json(self, name: str, values: Mapping[str, Any]) -> Path:
+        """Writes one of the JSON files of the folder, atomically; NaN becomes null."""
+        path = self.folder / name
+        write_text(path, json.dumps(plain(values), indent=2, allow_nan=False))
+        return path
+
+
+def run_id(config: RunConfig, world: World) -> str:
+    """Names a run by what it is: its world and its whole configuration."""
+    text = json.dumps({"world": world.name, "config": to_plain(config)}, sort_keys=True)
+    return f"run-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Reads config.json.
+
+    Raises:
+        FileError: there is none, it is damaged, or it is of another version.
+    """
+    path = folder / "config.json"
+    try:
+        described = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise FileError(
+            "This folder holds no run.", given=folder, expected="a folder that `gedanken run` or `collect` made"
+        ) from None
+    except json.JSONDecodeError as error:
+        raise FileError("The run's configuration is damaged.", given=f"{path}: {error}") from None
+    if not isinstance(described, dict) or described.get("schema") != SCHEMA_VERSION:
+        raise FileError(
+            "The run is of another version.",
+            given=f"schema {described.get('schema') if isinstance(described, dict) else None} in {path}",
+            expected=f"schema {SCHEMA_VERSION}",
+            do="open it with the version of gedanken that made it, or start a new run.",
+        )
+    return described
+
+
+def capacity(config: RunConfig) -> int:
+    """Room for every step the budget can pay, so that nothing is compiled twice as data grow."""
+    steps = config.budget.get("steps", 4_096)
+    return max(256, min(steps, 1_000_000))
+
+
+def check_budget(config: RunConfig, world: World) -> Budget:
+    """What the check may cost: its episodes at their longest.
+
+    Raises:
+        ConfigError: the world's episodes have no limit, so that nobody can say.
+    """
+    horizon = world.max_episode_steps
+    if horizon is None:
+        raise ConfigError(
+            f"Episodes of {world.name!r} have no limit, so a run of it has no end.",
+            do="wrap it: world.with_horizon(n), or gymnasium.make(id, max_episode_steps=n).",
+        )
+    steps = max(1, config.check.episodes) * horizon
+    return Budget(dict(world.price(world.action_space.sample()).times(steps)))
+
+
+def plain(value: Any) -> Any:
+    """Nested plain values that JSON can hold: arrays become lists, what is not finite becomes None."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value
