@@ -123,8 +123,10 @@ def _predict(run: Run, policy: Greedy | None) -> Interval:
 
 
 def _act_for_real(run: Run, agent: Agent, watch: Watch | None) -> list[Episode]:
-    """The real episodes; those of an interrupted check are run anew under new numbers while the budget lasts."""
-    episodes: list[Episode] = []
+    """The real episodes. Those that this very agent has finished before, in a check that was interrupted, count."""
+    finished = run.experience.episodes(account=CHECK, complete=True)
+    episodes = [e for e in finished if e.header.policy == agent.id and e.outcome.failure_mode is None]
+    episodes = episodes[: run.config.check.episodes]
     while len(episodes) < run.config.check.episodes:
         index = run.next_episode[CHECK]
         try:

@@ -150,10 +150,14 @@ class Intermediary:
         Args:
             watch: told often where the run stands; may raise `Interrupted`, and the run stops where it can go on.
         """
-        run = self._run
         while self._round(watch):
             pass
-        curate(run)
+        curate(self._run)
+        return self.evaluate(watch)
+
+    def evaluate(self, watch: Watch | None = None) -> Result:
+        """Checks the agent for real as it stands, and writes down the result. Episodes on record are not paid twice."""
+        run = self._run
         evidence = check(run, self.agent, watch=watch)
         result = Result(
             agent=self.agent,
@@ -169,8 +173,8 @@ class Intermediary:
             folder=run.folder,
         )
         run.checkpoint()
-        run.write_json("result.json", result.to_json())
         self.save()
+        run.write_json("result.json", result.to_json())
         return result
 
     def _round(self, watch: Watch | None) -> bool:

@@ -107,6 +107,8 @@ class Run:
         world = make_world(config.world) if world is None else world
         described = {"schema": SCHEMA_VERSION, "id": run_id(config, world), "config": to_plain(config)}
         check_budget(config, world)
+        _check_resources(config, world)
+        Codec(world.observation_space, world.action_space)  # refuses spaces it cannot serve before anything is written
         folder.mkdir(parents=True, exist_ok=True)
         Experience.create(
             folder / "experience",
@@ -298,6 +300,18 @@ def check_budget(config: RunConfig, world: World) -> Budget:
         )
     steps = max(1, config.check.episodes) * horizon
     return Budget(dict(world.price(world.action_space.sample()).times(steps)))
+
+
+def _check_resources(config: RunConfig, world: World) -> None:
+    """Refuses a budget that limits nothing: a misspelt resource would let the run go on for ever."""
+    charged = {name for name, amount in world.price(world.action_space.sample()).items() if amount}
+    if not charged & set(config.budget):
+        raise ConfigError(
+            "The budget limits nothing that this world charges.",
+            given=", ".join(config.budget),
+            expected=" or ".join(sorted(charged)) or "a world that charges for its steps",
+            do=f"such as budget.{min(charged, default='steps')} = 1500.",
+        )
 
 
 def plain(value: Any) -> Any:
