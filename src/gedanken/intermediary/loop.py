@@ -140,6 +140,11 @@ class Intermediary:
         return self._run.folder
 
     @property
+    def paid(self) -> dict[str, int]:
+        """What learning has been charged so far, per resource."""
+        return self._run.paid(LEARN)
+
+    @property
     def agent(self) -> Agent:
         """The agent as it stands."""
         return self._given if self._given is not None else current_agent(self._run)
@@ -150,7 +155,7 @@ class Intermediary:
         Args:
             watch: told often where the run stands; may raise `Interrupted`, and the run stops where it can go on.
         """
-        while self._round(watch):
+        while self.round(watch):
             pass
         curate(self._run)
         return self.evaluate(watch)
@@ -177,8 +182,8 @@ class Intermediary:
         run.write_json("result.json", result.to_json())
         return result
 
-    def _round(self, watch: Watch | None) -> bool:
-        """One round; False when there was nothing left to pay it with."""
+    def round(self, watch: Watch | None = None) -> bool:
+        """One round: collect, fit, learn, checkpoint. False when there was nothing left to pay it with."""
         run, config = self._run, self._run.config
         first = run.counters.round == 0
         episodes = collect(
