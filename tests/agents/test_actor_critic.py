@@ -109,7 +109,6 @@ def test_what_a_choice_brings_pulls_the_policy_towards_it() -> None:
     assert pull[2] > 0 > pull[:2].max()
 
 
-@pytest.mark.xfail(strict=True, reason="the hard choice is detached, so the entropy's expected gradient is 0")
 def test_the_entropy_of_a_discrete_policy_can_be_climbed() -> None:
     a, observation = actor(discrete=True, action_size=3), jnp.repeat(states(1), 20_000, axis=0)
 
@@ -166,12 +165,11 @@ def test_a_target_is_the_least_estimate_within_the_bounds() -> None:
 def test_the_target_follows_by_its_share() -> None:
     source = jax.tree.map(lambda x: x + 1.0 if eqx.is_inexact_array(x) else x, critics())
     moved = polyak(critics(), source, 0.25)
-    for before, after in zip(jax.tree.leaves(critics()), jax.tree.leaves(moved), strict=True):
+    for before, after in zip(jax.tree.leaves(critics().networks), jax.tree.leaves(moved.networks), strict=True):
         if eqx.is_inexact_array(before):
             np.testing.assert_allclose(after - before, 0.25, atol=1e-4)
 
 
-@pytest.mark.xfail(strict=True, reason="infinity minus infinity: bounds that were never prepared become NaN")
 def test_a_target_without_bounds_follows_too() -> None:
     unbounded = Critics(D, A, count=2, width=4, depth=1, layer_norm=False, key=jax.random.key(1))
     assert np.isfinite(polyak(unbounded, unbounded, 0.25).target(*asked())).all()

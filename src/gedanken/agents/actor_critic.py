@@ -65,7 +65,11 @@ class Actor(eqx.Module):
             soft = jax.nn.softmax(noisy)
             hard = jax.nn.one_hot(noisy.argmax(-1), self.action_size)
             action = soft + jax.lax.stop_gradient(hard - soft)
-            return action, (jax.lax.stop_gradient(hard) * log_probabilities).sum(-1)
+            # The value is that of the drawn action; the gradient is that of its expectation, minus the entropy. The
+            # drawn action's own gradient would be zero on average, and the entropy would not be regulated at all.
+            drawn = (hard * log_probabilities).sum(-1)
+            expected = (jnp.exp(log_probabilities) * log_probabilities).sum(-1)
+            return action, expected + jax.lax.stop_gradient(drawn - expected)
         mean, log_std = self._gaussian(answer)
         noise = jax.random.normal(key, mean.shape)
         before = mean + jnp.exp(log_std) * noise
@@ -153,6 +157,9 @@ class Critics(eqx.Module):
 
 
 def polyak(target: Critics, source: Critics, share: float) -> Critics:
-    """Moves the target's parameters by `share` of the way to the source's."""
-    moved: Critics = jax.tree.map(lambda t, s: t + share * (s - t) if eqx.is_inexact_array(t) else t, target, source)
+    """Moves the target's networks by `share` of the way to the source's."""
+    networks = jax.tree.map(
+        lambda t, s: t + share * (s - t) if eqx.is_inexact_array(t) else t, target.networks, source.networks
+    )
+    moved: Critics = eqx.tree_at(lambda c: c.networks, target, networks)
     return moved

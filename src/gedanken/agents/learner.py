@@ -91,7 +91,8 @@ def init(
     shape: dict[str, Any] = {"width": config.width, "depth": config.depth, "layer_norm": config.layer_norm}
     actor = Actor(observation_size, action_size, discrete=discrete, key=actor_key, **shape)
     critics = Critics(observation_size, action_size, count=config.critics, key=critic_key, **shape)
-    log_temperature = jnp.log(jnp.asarray(config.initial_temperature))
+    # Types as after an update (no weak ones), so that the first round's programs serve all later ones.
+    log_temperature = jnp.log(jnp.asarray(config.initial_temperature, jnp.float32))
     return ActorCritic(
         actor=actor,
         critics=critics,
@@ -117,7 +118,7 @@ def prepare(state: ActorCritic, table: TransitionTable, discount: float) -> Acto
     rms = float(np.sqrt(np.square(rows.reward).mean()))
     low, high = np.quantile(rows.reward, [0.01, 0.99])
     bounds = jnp.asarray([min(low, 0.0), max(high, 0.0)], jnp.float32) / (1.0 - discount)
-    return _rescale(state, inputs, jnp.asarray(rms if rms > 1e-6 else 1.0), bounds)
+    return _rescale(state, inputs, jnp.asarray(rms if rms > 1e-6 else 1.0, jnp.float32), bounds)
 
 
 @eqx.filter_jit

@@ -45,7 +45,7 @@ class Tasks(eqx.Module):
             task_of=jnp.zeros(STARTS, jnp.int32),
             valid=jnp.arange(STARTS) == 0,
             bandwidth=jnp.zeros(observation_size),
-            weights=jnp.full(len(names), 1.0 / len(names)),
+            weights=jnp.full(len(names), 1.0 / len(names), jnp.float32),
             names=names,
         )
 
