@@ -155,9 +155,8 @@ def rehearse(
     found: _Imagination = jax.device_get(
         _imagine(model, policy, start, padded, key, np.float32(discount), horizon, samples)
     )
-    interval: Literal["conformal", "sampled"] = "conformal" if hasattr(model, "interval") else "sampled"
     return [
-        _summed_up(action, jax.tree.map(lambda leaf, row=row: leaf[row], found), interval, horizon, least_confidence)
+        _summed_up(action, jax.tree.map(lambda leaf, row=row: leaf[row], found), horizon, least_confidence)
         for row, action in enumerate(candidates)
     ]
 
@@ -221,32 +220,37 @@ def plain(value: Any) -> Any:
 # --- The compiled part ----------------------------------------------------------------------------------------------
 
 
-class _Imagination(NamedTuple):
-    """C candidates with S samples each: all fields lead with [C], those of single samples with [C, S]."""
-
-    returns: Any
-    lowest: Any
-    highest: Any
-    survival: Any
-    lost: Any
-    first: Any
-    confidence: Any
-    cost: dict[str, Any]
-    mean: Any
-    low: Any
-    high: Any
-    epistemic_share: Any
-
-
 class _Running(NamedTuple):
     """The samples of one candidate on their way: every leaf has S rows."""
 
     state: State
-    survival: jax.Array
-    lost: jax.Array
-    returns: jax.Array
-    lowest: jax.Array
-    highest: jax.Array
+    survival: Any
+    lost: Any
+    returns: Any
+    lowest: Any
+    highest: Any
+
+
+class _First(NamedTuple):
+    """The candidate's own step: [D], [S, D], [D], [D] and []."""
+
+    mean: Any
+    following: Any
+    epistemic: Any
+    aleatoric: Any
+    confidence: Any
+
+
+class _Imagination(NamedTuple):
+    """One candidate: its samples at the end, its first step, the model's own interval ([1, D] twice) if it has one, the
+    mean confidence of each step [H], and what each sample costs, resource -> [S].
+    """
+
+    end: _Running
+    first: _First
+    interval: Any
+    confidence: Any
+    cost: dict[str, Any]
 
 
 @eqx.filter_jit
@@ -267,15 +271,15 @@ def _imagine(
 def _try(
     model: VectorModel,
     policy: Policy | None,
-    observation: jax.Array,
-    candidate: jax.Array,
+    observation: Any,
+    candidate: Any,
     key: jax.Array,
-    discount: jax.Array,
+    discount: Any,
     horizon: int,
     samples: int,
 ) -> _Imagination:
     """One candidate [A] from one observation [D]."""
-    end_key, first_key, noise_key, roll_key = jax.random.split(key, 4)
+    end_key, noise_key, roll_key = jax.random.split(key, 3)
     start = jnp.broadcast_to(observation, (samples, *observation.shape))
     repeated = jnp.broadcast_to(candidate, (samples, *candidate.shape))
     # A sample ends where its survival falls below its lot. So each episode's end is drawn exactly as the model says,
@@ -317,7 +321,8 @@ def _try(
         seen = (jnp.where(moved, doubt.confidence, 0.0) * weight).sum() / weight.sum()
         confidence = jnp.where(moved.any(), seen, jnp.inf)
         cost = {name: jnp.where(moved, weight * paid, 0.0) for name, paid in imagined.cost.items()}
-        return after, (confidence, cost)
+        first = (said.mean.mean(0)[0], following, doubt.epistemic[0], doubt.aleatoric[0], doubt.confidence[0])
+        return after, (first, confidence, cost)
 
     begin = _Running(
         state=State(start),
@@ -329,72 +334,58 @@ def _try(
     )
     noise = jax.random.normal(noise_key, (horizon, *start.shape))
     inputs = (jnp.arange(horizon), noise, jax.random.split(roll_key, (horizon, 3)))
-    end, (confidence, cost) = jax.lax.scan(step, begin, inputs)
-    first, ask = State(observation[None]), candidate[None]
-    said, doubt = model.members(first, ask), model.step(first, ask, first_key)
-    mean = said.mean.mean(0)[0]
-    if (interval := getattr(model, "interval", None)) is not None:
-        low, high = (edge[0] for edge in interval(first, ask, 1.0 - 2.0 * TAIL))
-    else:
-        mine = jnp.arange(samples) % said.mean.shape[0]
-        drawn = said.mean[mine, 0] + said.std[mine, 0] * jax.random.normal(first_key, (samples, *mean.shape))
-        low, high = jnp.quantile(drawn, jnp.array([TAIL, 1.0 - TAIL]), axis=0)
-    reducible, total = doubt.epistemic[0] ** 2, doubt.epistemic[0] ** 2 + doubt.aleatoric[0] ** 2
-    # 0 / 0 where a dimension has no variance at all: it has no share, and is left out of the mean.
-    share = jnp.nanmean(jnp.where(total == 0.0, jnp.nan, reducible / total))
+    end, (each, confidence, cost) = jax.lax.scan(step, begin, inputs)
+    interval = getattr(model, "interval", None)
     return _Imagination(
-        returns=end.returns,
-        lowest=end.lowest,
-        highest=end.highest,
-        survival=end.survival,
-        lost=end.lost,
-        first=doubt.confidence[0],
-        confidence=confidence,
-        cost={name: paid.sum(0) for name, paid in cost.items()},
-        mean=mean,
-        low=low,
-        high=high,
-        epistemic_share=share,
+        end,
+        _First(*(leaf[0] for leaf in each)),
+        None if interval is None else interval(State(observation[None]), candidate[None], 1.0 - 2.0 * TAIL),
+        confidence,
+        {name: paid.sum(0) for name, paid in cost.items()},
     )
 
 
-def _summed_up(
-    action: Any,
-    found: _Imagination,
-    interval: Literal["conformal", "sampled"],
-    horizon: int,
-    least_confidence: float,
-) -> Rehearsal:
+def _summed_up(action: Any, found: _Imagination, horizon: int, least_confidence: float) -> Rehearsal:
     """The statistics of one candidate over the samples that were not lost."""
-    kept = ~found.lost
-    draws = Draws(found.returns[kept].astype(np.float64), found.lowest[kept], found.highest[kept])
-    size = len(found.mean)
-    nothing = np.full(size, np.nan)
-    confidence, lost = float(found.first), float(found.lost.mean())
+    end, first = found.end, found.first
+    kept, lost = ~end.lost, float(end.lost.mean())
+    draws = Draws(end.returns[kept].astype(np.float64), end.lowest[kept], end.highest[kept])
+    if found.interval is not None:
+        next_low, next_high = (edge[0] for edge in found.interval)
+    else:
+        next_low, next_high = _quantiles(first.following[kept], TAIL, 1.0 - TAIL)
+    reducible, total = first.epistemic**2, first.epistemic**2 + first.aleatoric**2
+    # A dimension without any variance has no share of it.
+    shares = reducible[total > 0.0] / total[total > 0.0]
     return Rehearsal(
         action=action,
-        returns=_spread(draws.returns),
-        ends=float(1.0 - found.survival[kept].mean()) if kept.any() else math.nan,
-        next_observation=found.mean,
-        next_low=found.low,
-        next_high=found.high,
-        interval=interval,
-        lowest=np.quantile(draws.lowest, TAIL, axis=0) if kept.any() else nothing,
-        highest=np.quantile(draws.highest, 1.0 - TAIL, axis=0) if kept.any() else nothing,
-        cost={name: float(paid[kept].mean()) if kept.any() else math.nan for name, paid in found.cost.items()},
-        confidence=confidence,
+        returns=Spread(_mean(draws.returns), *(float(q) for q in _quantiles(draws.returns, TAIL, 0.5, 1.0 - TAIL))),
+        ends=1.0 - _mean(end.survival[kept]),
+        next_observation=first.mean,
+        next_low=next_low,
+        next_high=next_high,
+        interval="sampled" if found.interval is None else "conformal",
+        lowest=_quantiles(draws.lowest, TAIL)[0],
+        highest=_quantiles(draws.highest, 1.0 - TAIL)[0],
+        cost={name: _mean(paid[kept]) for name, paid in found.cost.items()},
+        confidence=float(first.confidence),
         least_confidence=float(found.confidence.min()) if kept.any() else math.nan,
-        known=confidence >= least_confidence and lost == 0.0,
-        epistemic_share=float(found.epistemic_share),
+        known=bool(first.confidence >= least_confidence) and lost == 0.0,
+        epistemic_share=_mean(shares),
         lost=lost,
         horizon=horizon,
-        samples=len(found.returns),
+        samples=len(kept),
         draws=draws,
     )
 
 
-def _spread(values: np.ndarray) -> Spread:
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean(dtype=np.float64)) if len(values) else math.nan
+
+
+def _quantiles(values: np.ndarray, *shares: float) -> np.ndarray:
+    """[S, ...] -> [len(shares), ...]; NaN where there is no sample."""
     if len(values) == 0:
-        return Spread(math.nan, math.nan, math.nan, math.nan)
-    low, median, high = np.quantile(values, [TAIL, 0.5, 1.0 - TAIL])
-    return Spread(float(values.mean()), float(low), float(median), float(high))
+        return np.full((len(shares), *values.shape[1:]), np.nan)
+    found: np.ndarray = np.quantile(values, shares, axis=0)
+    return found
