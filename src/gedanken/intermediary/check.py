@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from gedanken.agents.contract import Agent
+from gedanken.agents.icem import Planner
 from gedanken.agents.policy import Greedy, PolicyAgent
 from gedanken.dreams.rollout import imagine
 from gedanken.errors import BudgetRefused
@@ -129,6 +130,8 @@ def _act_for_real(run: Run, agent: Agent, watch: Watch | None) -> list[Episode]:
     episodes = episodes[: run.config.check.episodes]
     while len(episodes) < run.config.check.episodes:
         index = run.next_episode[CHECK]
+        if isinstance(agent, Planner):
+            agent.reset()
         try:
             episode = act(
                 run.world,
@@ -144,6 +147,8 @@ def _act_for_real(run: Run, agent: Agent, watch: Watch | None) -> list[Episode]:
         except BudgetRefused:
             break
         run.next_episode[CHECK] = index + 1
+        if episode.outcome.failure_mode is not None:
+            break  # cut short where the budget ended: its return would say too little
         episodes.append(episode)
         if watch is not None:
             watch(status(run, "check", last_return=episode.total_reward))

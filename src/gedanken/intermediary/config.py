@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -75,10 +77,18 @@ class RunConfig:
     check: CheckConfig = field(default_factory=CheckConfig)
 
     def __post_init__(self) -> None:
-        if self.updates_per_step < 0:
-            raise ConfigError("`updates_per_step` is negative.", given=self.updates_per_step, expected=">= 0")
+        if self.seed < 0:
+            raise ConfigError("`seed` is negative.", given=self.seed, expected=">= 0")
+        if not 0 <= self.updates_per_step < math.inf:
+            raise ConfigError("`updates_per_step` is no rate.", given=self.updates_per_step, expected=">= 0")
         if self.collect.warmup < 1 or self.collect.steps < 1 or self.collect.warmup_horizon < 1:
             raise ConfigError("`collect` needs whole steps of at least 1.", given=self.collect)
+        if self.collect.horizon is not None and self.collect.horizon < 1:
+            raise ConfigError("`collect.horizon` is no length.", given=self.collect.horizon, expected=">= 1, or none")
+        if not 0 < self.collect.held_out < 1:
+            raise ConfigError(
+                "`collect.held_out` is no share.", given=self.collect.held_out, expected="above 0 and below 1"
+            )
         if self.check.episodes < 0 or self.check.imagined < 1:
             raise ConfigError("`check` needs episodes >= 0 and imagined >= 1.", given=self.check)
         if self.mode in ("off", "shadow") and self.agent != "sac":
@@ -130,7 +140,7 @@ def _value(hint: Any, value: Any, path: str) -> Any:
         return _build(hint, value, f"{path}.")
     if typing.get_origin(hint) in (dict, Mapping) and isinstance(value, Mapping) and typing.get_args(hint)[0] is int:
         # JSON and TOML know only texts as keys.
-        value = {int(key) if str(key).lstrip("-").isdigit() else key: item for key, item in value.items()}
+        value = {int(key) if re.fullmatch("-?[0-9]{1,9}", str(key)) else key: item for key, item in value.items()}
     if _fits(hint, value):
         return float(value) if hint is float else value
     raise ConfigError(f"`{path}` has the wrong type.", given=repr(value), expected=_readable(hint))

@@ -37,6 +37,10 @@ class GateConfig:
     fallback: Literal["ask", "rest"] = "ask"
     """where no candidate is admissible: ask stops the run, rest takes the middle of the action space"""
 
+    def __post_init__(self) -> None:
+        if self.horizon < 1 or self.samples < 1 or self.alternatives < 0:
+            raise ConfigError("`gate` needs horizon >= 1, samples >= 1 and alternatives >= 0.", given=self)
+
 
 @dataclass(frozen=True)
 class Behaviour:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,11 +20,11 @@ from gedanken.errors import ConfigError
 from gedanken.evidence.interval import Interval
 from gedanken.experience.cost import Budget
 from gedanken.intermediary.check import Evidence, check
-from gedanken.intermediary.config import RunConfig
+from gedanken.intermediary.config import RunConfig, from_plain
 from gedanken.intermediary.presets import preset
 from gedanken.intermediary.rehearse import Rehearsal
 from gedanken.intermediary.rehearse import rehearse as rehearse_candidates
-from gedanken.intermediary.run import CHECK, LEARN, Run
+from gedanken.intermediary.run import CHECK, LEARN, Run, read_description
 from gedanken.intermediary.stages import Watch, collect, curate, current_agent, fit, learn, truncation
 from gedanken.worlds.world import World
 
@@ -91,7 +91,7 @@ class Intermediary:
         budget: Budget | None = None,
         agent: Agent | Callable[[Any], Any] | str | None = None,
         folder: Path | str | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         config: RunConfig | None = None,
     ) -> None:
         """Begins a run, or opens it where its folder holds one.
@@ -102,29 +102,31 @@ class Intermediary:
             agent: `value_gradient`, `sac`, `icem`, an `Agent`, or a callable observation -> action. The last two act
                 as they are; the model is learned around them.
             folder: where the run is kept; by default a new temporary folder.
-            seed: decides every random number.
+            seed: decides every random number; by default that of the configuration.
             config: everything else; by default `preset(world)`.
 
         Raises:
-            ConfigError: the world, the budget or the configuration is wrong.
+            ConfigError: the world, the budget or the configuration is wrong, or not that of the run in the folder.
         """
         if isinstance(world, gym.Env) and not isinstance(world, World):
             world = World(world, prices={"steps": 1})
         name = world if isinstance(world, str) else world.name
         enable_compilation_cache()
-        config = preset(name) if config is None else config
-        changes: dict[str, Any] = {"world": name, "seed": seed}
+        changes: dict[str, Any] = {"world": name}
         if budget is not None:
             changes["budget"] = dict(budget)
+        if seed is not None:
+            changes["seed"] = seed
         if isinstance(agent, str):
             changes["agent"] = agent
-        config = dataclasses.replace(config, **changes)
         self._given = None if agent is None or isinstance(agent, str) else _as_agent(agent)
         folder = Path(tempfile.mkdtemp(prefix="gedanken-")) if folder is None else Path(folder)
         given = None if isinstance(world, str) else world
         if (folder / "config.json").exists():
+            _check_settings(folder, config, changes)
             self._run = Run.open(folder, world=given)
         else:
+            config = dataclasses.replace(preset(name) if config is None else config, **changes)
             self._run = Run.create(folder, config, world=given)
 
     @classmethod
@@ -203,8 +205,7 @@ class Intermediary:
             if report.held_out_error is not None:
                 metrics["model_error"] = report.held_out_error
         if self._given is None and config.agent != "icem":
-            updates = max(1, round(config.updates_per_step * new))
-            metrics |= learn(run, updates=updates, watch=watch).metrics
+            metrics |= learn(run, updates=round(config.updates_per_step * new), watch=watch).metrics
         run.counters.round += 1
         run.counters.rows_at_start = run.learning_rows
         run.checkpoint()
@@ -223,6 +224,7 @@ class Intermediary:
         """The model as a Gymnasium environment, cut where the run's truncation rule says so."""
         run = self._run
         self._need_model()
+        read_experience(run)
         return DreamEnv(
             run.model,
             run.codec,
@@ -259,8 +261,26 @@ class Intermediary:
         self.close()
 
     def _need_model(self) -> None:
-        if self._run.table.size == 0 and self._run.counters.round == 0:
+        if self._run.config.mode == "off":
+            raise ConfigError("There is no model in this run.", given="mode=off", do="begin one with another mode.")
+        if self._run.counters.round == 0:
             raise ConfigError("There is no model yet.", do="call run() first, or open the folder of a finished run.")
+
+
+def _check_settings(folder: Path, config: RunConfig | None, changes: Mapping[str, Any]) -> None:
+    """Refuses to go on with a run under other settings than it was begun with."""
+    begun = from_plain(read_description(folder)["config"])
+    asked = dataclasses.replace(begun if config is None else config, **changes)
+    # A world may be named with its room or without.
+    asked = dataclasses.replace(asked, world=begun.world)
+    differing = [f.name for f in dataclasses.fields(begun) if getattr(asked, f.name) != getattr(begun, f.name)]
+    if differing:
+        raise ConfigError(
+            "This folder holds a run with other settings.",
+            given="; ".join(f"{name}={getattr(asked, name)}" for name in differing),
+            expected="; ".join(f"{name}={getattr(begun, name)}" for name in differing),
+            do="leave them out to go on with that run, or name another folder.",
+        )
 
 
 def _as_agent(agent: Agent | Callable[[Any], Any]) -> Agent:

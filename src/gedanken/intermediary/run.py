@@ -13,10 +13,12 @@ curation.json, evidence.json, result.json, report.html
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import json
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -105,10 +107,12 @@ class Run:
                 do=f"continue it with `gedanken resume {folder}`, or name another folder.",
             )
         world = make_world(config.world) if world is None else world
+        config = from_plain(to_plain(config))  # refuses values of a wrong type
         described = {"schema": SCHEMA_VERSION, "id": run_id(config, world), "config": to_plain(config)}
         check_budget(config, world)
         _check_resources(config, world)
-        Codec(world.observation_space, world.action_space)  # refuses spaces it cannot serve before anything is written
+        # Refuses spaces it cannot serve, and limits on what is not observed, before anything is written or paid.
+        config.gate.limits.check_size(Codec(world.observation_space, world.action_space).observation_size)
         folder.mkdir(parents=True, exist_ok=True)
         Experience.create(
             folder / "experience",
@@ -130,20 +134,42 @@ class Run:
 
         Raises:
             FileError: the folder holds no run, or one of another version, or a file in it was damaged.
+            ConfigError: the world is not that of the run.
         """
         described = read_description(folder)
         config = from_plain(described["config"]) if config is None else config
         world = make_world(config.world) if world is None else world
-        codec = Codec(world.observation_space, world.action_space)
         budgets = {LEARN: Budget(config.budget), CHECK: check_budget(config, world)}
-        ledger = Ledger.open(folder / "ledger.sqlite", budgets=budgets, run_id=described["id"])
-        experience = Experience.open(folder / "experience", write=True)
+        with ExitStack() as on_failure:
+            experience = on_failure.enter_context(Experience.open(folder / "experience", write=True))
+            _check_world(experience, world)
+            ledger = on_failure.enter_context(
+                Ledger.open(folder / "ledger.sqlite", budgets=budgets, run_id=described["id"])
+            )
+            run = cls._assembled(folder, described["id"], config, world, ledger, experience)
+            if (folder / "checkpoint").exists():
+                run._restore()
+            for episode_id in close_interrupted(experience):
+                run.recovered.append(f"episode {episode_id} was interrupted; its recorded steps are kept")
+            run.learning_rows = sum(s.length for s in experience.summaries() if s.header.account == LEARN)
+            run.next_episode = {account: next_episode_index(ledger, account) for account in (LEARN, CHECK)}
+            on_failure.pop_all()
+        return run
+
+    @classmethod
+    def _assembled(
+        cls, folder: Path, name: str, config: RunConfig, world: World, ledger: Ledger, experience: Experience
+    ) -> Self:
+        """A run whose model and agent have learned nothing yet."""
+        codec = Codec(world.observation_space, world.action_space)
         resources = tuple(sorted(set(config.budget) | set(world.price(world.action_space.sample()))))
         root = jax.random.key(config.seed)
-        learner: Learner = SAC(config.sac) if config.agent == "sac" else ValueGradient(config.value_gradient)
-        run = cls(
+        # Without leave to imagine, SAC learns from paid steps alone.
+        sac = dataclasses.replace(config.sac, imagined_share=0.0) if config.mode in ("off", "shadow") else config.sac
+        learner: Learner = SAC(sac) if config.agent == "sac" else ValueGradient(config.value_gradient)
+        return cls(
             folder=folder,
-            id=described["id"],
+            id=name,
             config=config,
             world=world,
             codec=codec,
@@ -167,13 +193,6 @@ class Run:
             ),
             recovered=[text for text in (ledger.recovered, experience.recovered) if text],
         )
-        if (folder / "checkpoint").exists():
-            run._restore()
-        for episode_id in close_interrupted(experience):
-            run.recovered.append(f"episode {episode_id} was interrupted; its recorded steps are kept")
-        run.learning_rows = sum(s.length for s in experience.summaries() if s.header.account == LEARN)
-        run.next_episode = {account: next_episode_index(ledger, account) for account in (LEARN, CHECK)}
-        return run
 
     def decisions(self) -> DecisionLog:
         """The log of the gate's decisions, open for writing."""
@@ -204,7 +223,7 @@ class Run:
     def paid(self, account: str = LEARN) -> dict[str, int]:
         """What an account has been charged so far, unknown and outstanding entries included, per resource."""
         balance = self.ledger.balance(account)
-        return dict(balance.spent + balance.outstanding + balance.unknown)
+        return dict.fromkeys(self.config.budget, 0) | dict(balance.spent + balance.outstanding + balance.unknown)
 
     @property
     def seconds(self) -> float:
@@ -278,6 +297,19 @@ def read_description(folder: Path) -> dict[str, Any]:
             do="open it with the version of gedanken that made it, or start a new run.",
         )
     return described
+
+
+def _check_world(experience: Experience, world: World) -> None:
+    """Refuses to go on in another world than the one that the run has paid for."""
+    had = (experience.world, experience.observation_space, experience.action_space)
+    given = (world.name, world.observation_space, world.action_space)
+    if had != given:
+        raise ConfigError(
+            "The world is not that of the run.",
+            given=", ".join(map(str, given)),
+            expected=", ".join(map(str, had)),
+            do="give the same world, or begin a new run in another folder.",
+        )
 
 
 def capacity(config: RunConfig) -> int:

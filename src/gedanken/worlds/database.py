@@ -80,6 +80,26 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def read_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yields (line, hash) of every entry, for a reader that takes no part: nothing is locked, repaired or written.
+
+    Raises:
+        LedgerError: there is no ledger, SQLite cannot read it, or an entry was altered.
+    """
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60.0)
+        try:
+            yield from lines(connection)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise LedgerError(
+            "The ledger cannot be read.",
+            given=f"{path}: {error}",
+            do="open it once with `gedanken resume`: a damaged database is then rebuilt from the mirror beside it.",
+        ) from error
+
+
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether SQLite complains of the file's content, and not of a lock, a full disk or a permission."""
     code = getattr(error, "sqlite_errorcode", None)
