@@ -31,12 +31,18 @@ class CollectConfig:
     """steps by a random policy before anything is learned"""
     warmup_horizon: int = 200
     """longest random episode: short ones start more often, and say more of where episodes start"""
-    steps: int = 1_000
-    """paid steps between two rounds of learning; episodes are always finished"""
+    steps: int = 500
+    """paid steps of a round at least; episodes are always finished"""
+    growth: float = 0.05
+    """paid steps of a round at least, as a share of what is paid already: the more is known, the less a step changes"""
     horizon: int | None = None
     """longest episode of learning; None is the world's own limit"""
     held_out: float = 0.1
     """share of the learning episodes that is never trained on"""
+
+    def of_round(self, paid: int) -> int:
+        """Steps wanted in the round that begins after `paid` steps."""
+        return self.warmup if paid == 0 else max(self.steps, round(self.growth * paid))
 
 
 @dataclass(frozen=True)
@@ -81,8 +87,8 @@ class RunConfig:
             raise ConfigError("`seed` is negative.", given=self.seed, expected=">= 0")
         if not 0 <= self.updates_per_step < math.inf:
             raise ConfigError("`updates_per_step` is no rate.", given=self.updates_per_step, expected=">= 0")
-        if self.collect.warmup < 1 or self.collect.steps < 1 or self.collect.warmup_horizon < 1:
-            raise ConfigError("`collect` needs whole steps of at least 1.", given=self.collect)
+        if self.collect.growth < 0 or self.collect.warmup < 1 or self.collect.steps < 1 or self.collect.warmup_horizon < 1:
+            raise ConfigError("`collect` needs at least one step in each place.", given=self.collect)
         if self.collect.horizon is not None and self.collect.horizon < 1:
             raise ConfigError("`collect.horizon` is no length.", given=self.collect.horizon, expected=">= 1, or none")
         if not 0 < self.collect.held_out < 1:

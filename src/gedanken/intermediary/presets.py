@@ -17,8 +17,12 @@ _SMALL = RunConfig(
 )
 """For worlds of a few dimensions, solved in some hundred steps."""
 
-_ROBOT = RunConfig(budget={"steps": 50_000})
-"""For walking robots."""
+_ROBOT = RunConfig(
+    budget={"steps": 50_000},
+    collect=CollectConfig(warmup=2_000, warmup_horizon=200, steps=500, horizon=500),
+    model=EnsembleConfig(layer_norm=False),
+)
+"""For walking robots. Their members predict better, and faster, without layer normalisation."""
 
 _PRESETS = {
     "InvertedPendulum-v5": _SMALL,
