@@ -25,7 +25,7 @@ from gedanken.intermediary.presets import preset
 from gedanken.intermediary.rehearse import Rehearsal
 from gedanken.intermediary.rehearse import rehearse as rehearse_candidates
 from gedanken.intermediary.run import CHECK, LEARN, Run, read_description
-from gedanken.intermediary.stages import Watch, collect, curate, current_agent, fit, learn, truncation
+from gedanken.intermediary.stages import Watch, collect, curate, current_agent, fit, learn, read_experience, truncation
 from gedanken.worlds.world import World
 
 
@@ -190,7 +190,7 @@ class Intermediary:
         first = run.counters.round == 0
         episodes = collect(
             run,
-            steps=config.collect.warmup if first else config.collect.steps,
+            steps=config.collect.of_round(run.counters.rows_at_start),
             horizon=config.collect.warmup_horizon if first else config.collect.horizon,
             agent=self._given if first or self._given is not None else self.agent,
             watch=watch,
@@ -199,13 +199,18 @@ class Intermediary:
         if new == 0:
             return False
         metrics = {"paid_return": episodes[-1].total_reward} if episodes else {}
-        if config.mode != "off":
-            report = fit(run, watch)
-            metrics["fit_minibatches"] = report.minibatches
-            if report.held_out_error is not None:
-                metrics["model_error"] = report.held_out_error
-        if self._given is None and config.agent != "icem":
-            metrics |= learn(run, updates=round(config.updates_per_step * new), watch=watch).metrics
+        before = run.model
+        try:
+            if config.mode != "off":
+                report = fit(run, watch)
+                metrics["fit_minibatches"] = report.minibatches
+                if report.held_out_error is not None:
+                    metrics["model_error"] = report.held_out_error
+            if self._given is None and config.agent != "icem":
+                metrics |= learn(run, updates=round(config.updates_per_step * new), watch=watch).metrics
+        except BaseException:
+            run.model = before  # so that this round, done again, does the same
+            raise
         run.counters.round += 1
         run.counters.rows_at_start = run.learning_rows
         run.checkpoint()

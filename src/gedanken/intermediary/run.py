@@ -287,7 +287,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise FileError(
             "This folder holds no run.", given=folder, expected="a folder that `gedanken run` or `collect` made"
         ) from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise FileError("The run's configuration is damaged.", given=f"{path}: {error}") from None
     if not isinstance(described, dict) or described.get("schema") != SCHEMA_VERSION:
         raise FileError(
@@ -296,6 +296,8 @@ def read_description(folder: Path) -> dict[str, Any]:
             expected=f"schema {SCHEMA_VERSION}",
             do="open it with the version of gedanken that made it, or start a new run.",
         )
+    if not isinstance(described.get("id"), str) or not isinstance(described.get("config"), dict):
+        raise FileError("The run's configuration is damaged.", given=path, expected="an id and a config")
     return described
 
 
