@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 _ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 
 
-def enable_compilation_cache() -> None:
+def enable_compilation_cache() -> Path | None:
     """Keeps compiled programs between processes, unless the user has chosen a place or turned it off.
 
-    The place is `cache_folder()`; `JAX_COMPILATION_CACHE_DIR` and `JAX_ENABLE_COMPILATION_CACHE` keep their meaning.
+    By default the place is `$XDG_CACHE_HOME/gedanken/jax`, or `~/.cache/gedanken/jax`; `JAX_COMPILATION_CACHE_DIR` and
+    `JAX_ENABLE_COMPILATION_CACHE` keep their meaning.
+
+    Returns:
+        Where they are kept; None where they are not.
     """
     import jax
 
-    if jax.config.jax_compilation_cache_dir is None and jax.config.jax_enable_compilation_cache:
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-
-
-def cache_folder() -> Path:
-    """Where compiled programs are kept by default: `$XDG_CACHE_HOME/gedanken/jax`, or `~/.cache/gedanken/jax`."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "gedanken" / "jax"
+    config: Any = jax.config
+    if not config.jax_enable_compilation_cache:
+        return None
+    if config.jax_compilation_cache_dir is None:
+        home = os.environ.get("XDG_CACHE_HOME")
+        folder = (Path(home) if home else Path.home() / ".cache") / "gedanken" / "jax"
+        config.update("jax_compilation_cache_dir", str(folder))
+        config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    return Path(config.jax_compilation_cache_dir)
 
 
 def one_thread_environment() -> dict[str, str]:

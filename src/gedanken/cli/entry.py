@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     as_json, debug = "--json" in words, "--debug" in words
     if arguments is None:
+        sys.path.insert(0, os.getcwd())  # so that `--world my_module:MyWorld-v0` finds the user's own
         sys.excepthook = _unexpected_as_json if as_json else _unexpected
         if debug:
             sys.excepthook = sys.__excepthook__

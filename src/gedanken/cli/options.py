@@ -72,7 +72,7 @@ def parse(
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            asked, unknown = tyro.cli(
+            read: Any = tyro.cli(
                 kind,
                 prog=program,
                 description=description(kind),
@@ -88,6 +88,8 @@ def parse(
         raise ConfigError(
             "The command line cannot be read.", given=_unframed(said.getvalue()), do=f"see `{program} --help`."
         ) from None
+    asked: Asked
+    asked, unknown = read
     if unknown:
         _refuse(unknown, kind, default, program)
     return asked

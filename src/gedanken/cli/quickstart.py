@@ -39,11 +39,11 @@ class Quickstart(Options):
 
     def __call__(self) -> Answer:
         # Imported here and below, and not above: the two processes need the processor more than this one.
-        from gedanken.cli.settings import numbered
+        from gedanken.cli.settings import named_as_file, numbered
 
         began = time.perf_counter()
         folder = numbered("quickstart")
-        children = [_Child.start(self, world, folder / world.replace("/", "-")) for world in self.worlds]
+        children = [_Child.start(self, world, folder / named_as_file(world)) for world in self.worlds]
         with _stopping(children) as stopped:
             self._watch(children)
         failed = next((child for child in children if child.process.returncode), None)

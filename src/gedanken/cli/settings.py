@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,7 +98,12 @@ def _claim(out: Path | None, config: RunConfig) -> Path:
             raise ConfigError("The run's folder is a file.", given=out, expected="a new folder")
         out.mkdir(parents=True, exist_ok=True)
         return out
-    return numbered(f"{config.world.replace(os.sep, '-')}-seed{config.seed}")
+    return numbered(f"{named_as_file(config.world)}-seed{config.seed}")
+
+
+def named_as_file(world: str) -> str:
+    """A world's name without what has a meaning in paths."""
+    return re.sub(r"[^\w.-]", "-", world)
 
 
 def numbered(name: str) -> Path:

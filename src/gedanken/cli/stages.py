@@ -81,7 +81,8 @@ class CollectMore(OnRun):
 
 def _collect(run: Run, asked: Options, steps: int | None) -> Answer:
     config, first = run.config.collect, run.counters.round == 0
-    have, whole = run.learning_rows - run.counters.rows_at_start, config.warmup if first else config.steps
+    have = run.learning_rows - run.counters.rows_at_start
+    whole = config.of_round(run.counters.rows_at_start)
     if steps is not None and steps < 1:
         raise ConfigError("--steps is too small.", given=steps, expected="1 or more")
     wanted = have + steps if steps is not None else whole if have < whole else have + whole

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from gedanken.cli.display import Style, display
 from gedanken.cli.signals import Stopper
@@ -25,7 +26,7 @@ def watching(run: Run, style: Style, *, resume: str = "resume") -> Iterator[Watc
     """
     for text in run.recovered:
         print(f"Recovered: {text}", file=sys.stderr)
-    latest: dict[str, float] = {}
+    latest: dict[str, Any] = {}
     with ExitStack() as stack:
         stopper = stack.enter_context(Stopper(f"gedanken {resume} {run.folder}"))
         shown = stack.enter_context(display(style))

@@ -232,7 +232,7 @@ def _decisions(path: Path, mode: str) -> Decisions | NotMeasured:
         return NotMeasured("the gate was not asked in this run")
     with DecisionLog.open(path) as log:
         counts = {f"{name} acts": count for name, count in log.summary().by.items()}
-        rows = []
+        rows: list[dict[str, str]] = []
         for _, decision, _ in log.entries():
             if len(rows) == _MOST_DECISIONS:
                 break

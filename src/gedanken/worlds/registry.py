@@ -7,6 +7,7 @@ A room is an entry point of the group `gedanken.worlds`: `name = "package.module
 from __future__ import annotations
 
 from difflib import get_close_matches
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -22,7 +23,8 @@ def make(name: str, **options: Any) -> World:
     """Makes a world by its name.
 
     Args:
-        name: `room/world`, such as `robotics/Hopper-v5`; the name of a room that is one world; or a Gymnasium id.
+        name: `room/world`, such as `robotics/Hopper-v5`; the name of a room that is one world; a Gymnasium id; or
+            `module:id`, where importing the module registers the id.
         **options: passed to the room's factory.
 
     Raises:
@@ -32,8 +34,11 @@ def make(name: str, **options: Any) -> World:
     if room in found:
         made: World = _load(found[room])(world or room, **options)
         return made
+    module, _, identifier = name.rpartition(":")
     try:
-        gym.spec(name)
+        if module:
+            import_module(module)
+        gym.spec(identifier)
     except (gym.error.Error, ModuleNotFoundError) as error:
         close = get_close_matches(name, names(), n=5, cutoff=0.4)
         raise ConfigError(
