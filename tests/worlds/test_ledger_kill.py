@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -44,8 +45,7 @@ def test_a_killed_run_goes_on_and_pays_for_everything_once(tmp_path: Path, label
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("unit", ["step", "episode"])
-@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize(("unit", "label"), list(zip(itertools.cycle(["step", "episode"]), LABELS, strict=False)))
 def test_a_kill_at_every_labelled_point(tmp_path: Path, label: str, unit: str) -> None:
     killed_at(label, tmp_path, unit=unit, count=1 if label.startswith(("open", "work")) else 2)
     check_and_resume(tmp_path)

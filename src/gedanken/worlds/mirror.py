@@ -65,16 +65,11 @@ class Mirror:
         """Writes whole lines; they are in the file, and not yet surely on the disk.
 
         Raises:
-            OSError: the disk is full or failing; then nothing of `lines` is left behind.
+            OSError: the disk is full or failing; a part of `lines` may be left behind, for the caller to `cut`.
         """
-        before = self.size()
         written = 0
-        try:
-            while written < len(lines):
-                written += os.write(self._descriptor, lines[written:])
-        except OSError:
-            self.cut(before)
-            raise
+        while written < len(lines):
+            written += os.write(self._descriptor, lines[written:])
 
     def sync(self) -> None:
         """Forces what was appended onto the disk."""
