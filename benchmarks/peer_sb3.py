@@ -1,4 +1,4 @@
-"""Stable-Baselines3 and SBX, to compare with: learning curves of SAC, and its updates a second.
+"""Stable-Baselines3 and SBX, to compare with: learning curves of SAC, and its updates a second beside ours.
 
     python -m benchmarks.peer_sb3 curve --world Hopper-v5 --steps 50000 --seeds 0 1 2
     python -m benchmarks.peer_sb3 updates
@@ -44,7 +44,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Updates:
-    """SAC updates a second of Stable-Baselines3 and of SBX, one thread, at the sizes of HalfCheetah-v5."""
+    """SAC updates a second of Gedanken, Stable-Baselines3 and SBX, one thread, at the sizes of HalfCheetah-v5."""
 
     updates: int = 300
     """In one repeat."""
@@ -74,19 +74,20 @@ def curve(config: Curve) -> None:
 
 
 def updates(config: Updates) -> None:
-    """Writes one figure a repeat: `sb3`, `sbx` (its fastest, many updates a call) and `sbx-default` (one a call)."""
+    """Writes one figure a repeat of each method; `sbx` is its fastest, many updates a call, `sbx-default` one a call."""
     results = Results("updates")
-    peers: dict[str, tuple[object, ...]] = {
-        "sb3": ("benchmarks.peers.sb3_updates",),
-        "sbx": ("benchmarks.peers.sbx_updates", "--fused", min(100, config.updates)),
-        "sbx-default": ("benchmarks.peers.sbx_updates", "--fused", 1),
+    methods: dict[str, tuple[str, str, tuple[object, ...]]] = {
+        "gedanken": (".venv", "benchmarks.peers.gedanken_updates", ()),
+        "sb3": (".venv-peers", "benchmarks.peers.sb3_updates", ()),
+        "sbx": (".venv-peers", "benchmarks.peers.sbx_updates", ("--fused", min(100, config.updates))),
+        "sbx-default": (".venv-peers", "benchmarks.peers.sbx_updates", ("--fused", 1)),
     }
-    for method, (module, *options) in peers.items():
+    for method, (environment, module, options) in methods.items():
         figures: dict[int, list[Figure]] = {}
         for width, batch in SIZES:
             sizes = ("--width", width, "--batch", batch, "--updates", config.updates, "--repeats", config.repeats)
             metric = f"updates_per_second_2x{width}_batch{batch}"
-            for line in lines(".venv-peers", str(module), *options, *sizes):
+            for line in lines(environment, module, *options, *sizes):
                 figure = Figure(0, metric, line["updates_per_second"], line["seconds"])
                 figures.setdefault(line["repeat"], []).append(figure)
         for repeat, found in figures.items():

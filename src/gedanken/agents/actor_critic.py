@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -12,6 +13,10 @@ from jax import Array
 from gedanken.models.networks import MLP, Standardiser
 
 LOG_STD_RANGE = (-5.0, 2.0)
+
+Activation = Literal["silu", "relu"]
+ACTIVATIONS = {"silu": jax.nn.silu, "relu": jax.nn.relu}
+"""silu is smooth, which gradients through a model want; relu is cheaper."""
 
 
 class Actor(eqx.Module):
@@ -36,6 +41,7 @@ class Actor(eqx.Module):
         width: int,
         depth: int,
         layer_norm: bool,
+        activation: Activation = "silu",
         key: Array,
     ) -> None:
         self.network = MLP(
@@ -44,6 +50,7 @@ class Actor(eqx.Module):
             width=width,
             depth=depth,
             layer_norm=layer_norm,
+            activation=ACTIVATIONS[activation],
             final_scale=0.1,
             key=key,
         )
@@ -113,6 +120,7 @@ class Critics(eqx.Module):
         width: int,
         depth: int,
         layer_norm: bool,
+        activation: Activation = "silu",
         key: Array,
     ) -> None:
         self.networks = tuple(
@@ -122,6 +130,7 @@ class Critics(eqx.Module):
                 width=width,
                 depth=depth,
                 layer_norm=layer_norm,
+                activation=ACTIVATIONS[activation],
                 final_scale=0.1,
                 key=k,
             )

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from gedanken.agents.actor_critic import Actor, Critics, polyak
+from gedanken.agents.actor_critic import Activation, Actor, Critics, polyak
 from gedanken.dreams.truncation import Truncation
 from gedanken.errors import ConfigError
 from gedanken.models.contract import VectorModel
@@ -32,6 +32,8 @@ class ActorCriticConfig:
     """number of critics; the target is the smallest of them"""
     layer_norm: bool = True
     """normalise hidden layers"""
+    activation: Activation = "silu"
+    """of hidden layers"""
     batch: int = 256
     """states in an update"""
     discount: float = 0.99
@@ -88,7 +90,12 @@ def init(
     critic_key: Array,
 ) -> ActorCritic:
     """A fresh agent for [D] observations and [A] encoded actions."""
-    shape: dict[str, Any] = {"width": config.width, "depth": config.depth, "layer_norm": config.layer_norm}
+    shape: dict[str, Any] = {
+        "width": config.width,
+        "depth": config.depth,
+        "layer_norm": config.layer_norm,
+        "activation": config.activation,
+    }
     actor = Actor(observation_size, action_size, discrete=discrete, key=actor_key, **shape)
     critics = Critics(observation_size, action_size, count=config.critics, key=critic_key, **shape)
     # Types as after an update (no weak ones), so that the first round's programs serve all later ones.

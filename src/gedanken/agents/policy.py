@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from gedanken.agents.actor_critic import Actor
+from gedanken.agents.actor_critic import ACTIVATIONS, Actor
 from gedanken.experience.codec import Codec
 from gedanken.experience.spaces import space_from_json, space_to_json
 from gedanken.models.files import read_meta, read_tree, write_tree
@@ -74,6 +74,7 @@ class PolicyAgent:
             "width": int(network.layers[0].weight.shape[1]),
             "depth": len(network.layers) - 1,
             "layer_norm": bool(network.norms),
+            "activation": next(name for name, function in ACTIVATIONS.items() if function is network.activation),
             "id": self.id,
         }
         write_tree(folder, eqx.filter(self.actor, eqx.is_array), kind=KIND, meta=meta)
@@ -94,6 +95,7 @@ class PolicyAgent:
             width=meta["width"],
             depth=meta["depth"],
             layer_norm=meta["layer_norm"],
+            activation=meta["activation"],
             key=jax.random.key(0),
         )
         arrays, rest = eqx.partition(actor, eqx.is_array)
