@@ -257,7 +257,7 @@ def test_advice_prefers_what_is_known_and_leaves_alone_what_is_not() -> None:
     # From 2, going down is best; -0.9 is better than -0.4, but nobody knows that.
     chosen = advising.decide(at(2.0), at(0.0), alternatives=[at(-0.9), at(-0.4)], key=KEY)
     assert chosen.applied == at(-0.4)
-    unknown = advising.decide(at(2.0), at(0.9), alternatives=[at(-0.9)], key=KEY)
+    unknown = advising.decide(at(2.0), at(0.9), alternatives=[at(-0.9), at(-0.6)], key=KEY)
     assert unknown.by == "agent"
 
 

@@ -28,6 +28,7 @@ GAIN = jnp.array([[-0.8], [-1.1]])
 CODEC = AnalyticEnv().codec  # raw actions are in [-2, 2]
 LINE = Codec(gym.spaces.Box(-np.inf, np.inf, (1,), np.float32), gym.spaces.Box(-1.0, 1.0, (1,), np.float32))
 KEY = jax.random.key(0)
+SHARED: Any = {"horizon": 10, "samples": 65}  # one program for several tests
 
 
 def push(observation: jax.Array, key: jax.Array) -> jax.Array:
@@ -140,7 +141,7 @@ def test_noise_spreads_the_outcome_as_it_should() -> None:
 def test_a_sample_stays_with_its_member() -> None:
     """What members disagree about adds up over the horizon; changing members would let it average out."""
     model = walk(spread=0.1, members=5)
-    (found,) = rehearse(model, np.array([0.0]), [np.array([0.0])], codec=LINE, horizon=10, samples=65, key=KEY)
+    (found,) = rehearse(model, np.array([0.0]), [np.array([0.0])], codec=LINE, key=KEY, **SHARED)
     away = 10 * 0.1 * math.sqrt(2)  # five offsets from -1 to 1 have the standard deviation 1/sqrt(2)
     assert found.highest == pytest.approx([away], rel=1e-4)
     assert found.lowest == pytest.approx([-away], rel=1e-4)
@@ -149,7 +150,7 @@ def test_a_sample_stays_with_its_member() -> None:
 
 def test_epistemic_share_is_that_of_the_variance() -> None:
     model = walk(spread=0.3, noise=0.4)
-    (found,) = rehearse(model, np.array([0.0]), [np.array([0.0])], codec=LINE, key=KEY)
+    (found,) = rehearse(model, np.array([0.0]), [np.array([0.0])], codec=LINE, key=KEY, **SHARED)
     assert found.epistemic_share == pytest.approx(0.09 / (0.09 + 0.16))
 
 
@@ -171,19 +172,17 @@ def test_the_probability_of_an_end_is_exact_and_so_is_what_it_cuts_off() -> None
 def test_confidence_is_that_of_the_first_step_and_the_lowest_ahead() -> None:
     # Repeating the action moves the state by 1 a step, away from 0, where the model knows most.
     model = walk(spread=0.2, growth=1.0)
-    (found,) = rehearse(
-        model, np.array([1.0]), [np.array([1.0])], codec=LINE, horizon=4, samples=5, key=KEY, least_confidence=0.7
-    )
+    (found,) = rehearse(model, np.array([1.0]), [np.array([1.0])], codec=LINE, key=KEY, least_confidence=0.7, **SHARED)
     assert found.confidence == pytest.approx(1 / (1 + 0.2 * 2.0))
     assert found.known
     # The members drift apart symmetrically; the mean of 1 / (1 + doubt) is computed sample by sample.
     offsets = np.asarray(model.offsets, np.float64)
     now = np.ones(5)
-    for _ in range(3):
+    for _ in range(9):
         now = now + 1.0 + offsets * 0.2 * (1.0 + np.abs(now))
     assert found.least_confidence == pytest.approx((1 / (1 + 0.2 * (1 + np.abs(now)))).mean(), rel=1e-4)
     (stricter,) = rehearse(
-        model, np.array([1.0]), [np.array([1.0])], codec=LINE, horizon=4, samples=5, key=KEY, least_confidence=0.75
+        model, np.array([1.0]), [np.array([1.0])], codec=LINE, key=KEY, least_confidence=0.75, **SHARED
     )
     assert not stricter.known
 
@@ -272,13 +271,13 @@ def test_members_are_asked_once_in_a_step() -> None:
 
 def test_a_rehearsal_can_be_read() -> None:
     model = walk(noise=1.0, alive=6.0, state_weight=0.0, action_weight=0.0, spread=0.1, limit=3.0)
-    (found,) = rehearse(model, np.array([0.0]), [np.array([0.0])], codec=LINE, horizon=5, samples=200, key=KEY)
+    (found,) = rehearse(model, np.array([0.0]), [np.array([0.0])], codec=LINE, key=KEY, **SHARED)
     assert re.fullmatch(r"return \d+(\.\d)? \[\d+(\.\d)?, \d+(\.\d)?\], ends \d+ %, confidence 0\.91", str(found)), (
         found
     )
     assert 0.0 < found.ends < 1.0
     (doubted,) = rehearse(
-        model, np.array([0.0]), [np.array([0.0])], codec=LINE, horizon=5, samples=200, key=KEY, least_confidence=0.95
+        model, np.array([0.0]), [np.array([0.0])], codec=LINE, key=KEY, least_confidence=0.95, **SHARED
     )
     assert str(doubted) == f"{found} (does not know)"
     written = json.loads(json.dumps(found.to_json(), allow_nan=False))
