@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,45 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gedanken.errors import ConfigError
-from gedanken.experience.codec import Codec
 from gedanken.experience.cost import Cost
-from gedanken.experience.transition import Provenance, Transition
-from gedanken.intermediary.decisions import DecisionLog
-from gedanken.intermediary.gate import Gate, GateRefused, Limits, best_known, gated_policy
+from gedanken.experience.transition import Provenance
+from gedanken.intermediary.gate import Gate, GateRefused, Limits, best_known
 from gedanken.intermediary.rehearse import Rehearsal
 from gedanken.models.contract import Imagined, State
-from gedanken.models.data import Columns, TransitionTable
-from gedanken.models.ensemble import Ensemble, EnsembleConfig
-from gedanken.models.fitting import FitConfig, fit
-from gedanken.worlds.act import act
-from gedanken.worlds.world import World
-from tests.fakes import AnalyticEnv, AnalyticModel, double_integrator
-from tests.intermediary.compiling import compilations
-from tests.worlds.ledgers import RUN, opened
-from tests.worlds.records import MemoryRecord
-
-LINE = Codec(gym.spaces.Box(-np.inf, np.inf, (1,), np.float32), gym.spaces.Box(-1.0, 1.0, (1,), np.float32))
-KEY = jax.random.key(0)
-
-
-def stay(observation: jax.Array, key: jax.Array) -> jax.Array:
-    return jnp.zeros((observation.shape[0], 1))
-
-
-def walk(**changes: Any) -> AnalyticModel:
-    """One number that the action moves by itself: next = now + action; a reward of 1 less the action's square."""
-    defaults = {"alive": 1.0, "state_weight": 0.0, "action_weight": 1.0}
-    return AnalyticModel.create([[1.0]], [[1.0]], **{**defaults, **changes})
-
-
-def gate(mode: Any = "gate", limits: Limits | None = None, model: Any = None, **changes: Any) -> Gate:
-    model = walk() if model is None else model
-    limits = Limits(observation_high={0: 1.0}) if limits is None else limits
-    return Gate(mode, limits, model, LINE, **{"policy": stay, "horizon": 4, "samples": 65, **changes})
-
-
-def at(*values: float) -> np.ndarray:
-    return np.array(values, np.float32)
+from tests.fakes import AnalyticModel, double_integrator
+from tests.intermediary.walks import KEY, LINE, at, gate, walk
 
 
 class Silent(AnalyticModel):
@@ -306,37 +272,6 @@ def test_substitute_answers_when_sure_and_asks_the_world_when_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        {"observation_high": {-1: 0.0}},
-        {"observation_high": {True: 0.0}},
-        {"observation_low": {"x": 0.0}},
-        {"observation_low": {0: float("nan")}},
-        {"observation_low": {0: 1.0}, "observation_high": {0: 1.0}},
-        {"least_return": float("inf")},
-        {"least_return": "3"},
-        {"most_termination": 1.5},
-        {"least_confidence": -0.1},
-        {"least_confidence_ahead": 2},
-        {"most_risk": True},
-        {"most_cost": {"steps": 0.5}},
-        {"most_cost": {"steps": -1}},
-    ],
-)
-def test_impossible_limits_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError):
-        Limits(**wrong)
-
-
-def test_limits_survive_a_file_and_their_givers() -> None:
-    bounds = {2: 1.0}
-    limits = Limits(observation_low=bounds, most_cost={"steps": 0})
-    bounds[2] = 5.0
-    assert limits.observation_low == {2: 1.0}
-    assert Limits(**{**limits.to_json(), "observation_low": {"2": 1.0}}) == limits, "files hold keys as texts"
-
-
-@pytest.mark.parametrize(
     ("changes", "text"),
     [
         ({"mode": "bold"}, "no mode"),
@@ -355,156 +290,3 @@ def test_impossible_gates_are_refused(changes: dict[str, Any], text: str) -> Non
 def test_a_gate_needs_a_model_unless_it_is_off() -> None:
     with pytest.raises(ConfigError, match="needs a model"):
         Gate("shadow", Limits(), None, LINE)
-
-
-# --- Between a policy and a world -----------------------------------------------------------------------------------
-
-
-class Corridor(gym.Env[np.ndarray, Any]):
-    """The real world that `walk` models: next = now + action, from 0."""
-
-    observation_space = LINE.observation_space
-    action_space = LINE.action_space
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
-        super().reset(seed=seed)
-        self.now = at(0.0)
-        return self.now, {}
-
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        self.now = (self.now + action).astype(np.float32)
-        return self.now, float(1.0 - action[0] ** 2), False, False, {}
-
-
-def drift(observation: np.ndarray, step: int) -> tuple[np.ndarray, float]:
-    return at(0.3), -0.5
-
-
-def walked(tmp_path: Path, mode: Any, log: DecisionLog | None = None, steps: int = 8) -> Any:
-    guarded = gated_policy(gate(mode), drift, KEY, log, alternatives=lambda observation: [at(0.0), at(-0.3)])
-    world = World(Corridor(), {"steps": 1}, name="corridor").with_horizon(steps)
-    with opened(tmp_path, learn=100) as ledger:
-        names = {"account": "learn", "policy_id": "p", "run_id": RUN, "seed": 0, "episode_index": 0}
-        return act(world, ledger, MemoryRecord(), guarded, on_step=guarded.settle, **names)
-
-
-def test_a_gated_policy_keeps_a_real_world_within_its_limits(tmp_path: Path) -> None:
-    (tmp_path / "off").mkdir()
-    free = walked(tmp_path / "off", "off")
-    assert free.observations[:, 0].max() == pytest.approx(2.4), "without the gate it runs away"
-    with DecisionLog.open(tmp_path / "decisions.jsonl", write=True) as log:
-        episode = walked(tmp_path, "gate", log)
-        entries = list(log.entries())
-    assert episode.observations[:, 0] == pytest.approx([0, 0.3, 0.6, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9])
-    assert np.isnan(episode.log_probabilities[3:]).all(), "nobody drew these from the policy"
-    assert episode.log_probabilities[:3].tolist() == [-0.5] * 3
-    assert [entry.decision["by"] for entry in entries] == ["agent"] * 3 + ["alternative"] * 5
-    assert [(entry.decision["episode"], entry.decision["step"]) for entry in entries] == [(0, n) for n in range(8)]
-    assert all(entry.settlement is not None for entry in entries)
-    assert entries[-1].settlement is not None and entries[-1].settlement["truncated"] is True
-    assert np.abs([entry.settlement["error"] for entry in entries if entry.settlement]).max() < 1e-6
-    summary = log.summary()
-    assert dict(summary.by) == {"agent": 3, "alternative": 5} and dict(summary.breaches) == {"observation": 5}
-
-
-def test_a_shadow_leaves_the_world_as_it_is_and_sees_what_comes(tmp_path: Path) -> None:
-    with DecisionLog.open(tmp_path / "decisions.jsonl", write=True) as log:
-        episode = walked(tmp_path, "shadow", log)
-        assert episode.observations[:, 0] == pytest.approx(0.3 * np.arange(9))
-        summary = log.summary()
-    # It believes that the agent will stay after each step, and so warns from the step to 1.2 on, and not before.
-    hits = summary.hits["observation"]
-    assert (hits.true, hits.false, hits.missed, hits.quiet) == (5, 0, 3, 0)
-    assert (hits.precision, hits.recall) == (1.0, 5 / 8)
-    assert summary.known.rmse == pytest.approx([0.0], abs=1e-6) and summary.known.count == 8
-
-
-def test_a_refusal_is_logged_and_raised(tmp_path: Path) -> None:
-    with DecisionLog.open(tmp_path / "decisions.jsonl", write=True) as log:
-        guarded = gated_policy(gate(), drift, KEY, log)
-        with pytest.raises(GateRefused):
-            guarded(at(0.9), 0)
-        (entry,) = log.entries()
-    assert entry.decision["applied"] is None and entry.decision["reasons"][-1] == "nobody acts: a human is asked"
-    assert guarded.decision is not None and guarded.decision.by == "nobody"
-
-
-def test_a_refusal_is_never_settled_by_somebody_elses_step(tmp_path: Path) -> None:
-    guarded = gated_policy(gate(), drift, KEY)
-    guarded.settle(Transition(at(0.0), at(0.0), 0.0, False, False, at(0.0)))  # nothing was decided yet
-    assert guarded.decision is None
-
-
-def test_no_step_compiles_anything() -> None:
-    guarded = gated_policy(gate(on_refusal=at(0.0)), drift, KEY, alternatives=lambda observation: [at(0.0)])
-
-    def steps(first: int, count: int) -> None:
-        for step in range(first, first + count):
-            now = at(0.2 * step)
-            guarded(now, step)
-            guarded.settle(Transition(now, at(0.3), 0.0, False, False, now))
-
-    with compilations() as names:
-        steps(0, 2)
-    assert names.count("jit(_imagine)") <= 1
-    with compilations() as names:
-        steps(2, 10)
-        guarded.gate = dataclasses.replace(guarded.gate, model=walk(noise=0.1))
-        steps(12, 3)
-    assert [name for name in names if "_imagine" in name or "fold_in" in name] == []
-
-
-# --- With a model that was learned ----------------------------------------------------------------------------------
-
-
-def earned(observation: jax.Array, action: jax.Array, following: jax.Array) -> jax.Array:
-    return double_integrator().reward(observation, action)
-
-
-def learned() -> tuple[Ensemble, AnalyticEnv]:
-    """A tiny ensemble fitted to 600 steps of the double integrator, whose reward is given, and its world."""
-    env = AnalyticEnv(double_integrator(noise=0.02), horizon=25)
-    draws, rows = np.random.default_rng(0), []
-    for episode in range(24):
-        # Every second held-out episode starts far out: what the model is wrong about has to be in the calibration.
-        observation, _ = env.reset(seed=episode, options={"task": {"scale": 20.0 if episode % 8 == 7 else 1.0}})
-        truncated = False
-        while not truncated:
-            action = draws.uniform(-2, 2, 1).astype(np.float32)
-            following, reward, terminated, truncated, _ = env.step(action)
-            rows.append((observation, action / 2, reward, terminated, following, [1.0], episode, episode % 4 == 3))
-            observation = following
-    table = TransitionTable(1_024, 2, 1, ("steps",))
-    dtypes = (np.float32, np.float32, np.float32, bool, np.float32, np.float32, np.int32, bool)
-    columns = zip(*rows, strict=True)
-    table.add(Columns(*(np.array(column, dtype) for column, dtype in zip(columns, dtypes, strict=True))))
-    config = EnsembleConfig(members=3, width=32, depth=1, layer_norm=False, reward_width=32, reward_depth=1)
-    model = Ensemble(2, 1, ("steps",), config, key=jax.random.key(0), reward_function=earned)
-    quick = FitConfig(batch=128, chunk=300, most=600, learning_rate=5e-3, held_out_rows=256)
-    return fit(model, table, key=jax.random.key(1), config=quick)[0], env
-
-
-def test_a_learned_model_foresees_its_world_and_knows_where_it_does_not() -> None:
-    model, env = learned()
-    shadow = Gate("shadow", Limits(), model, env.codec, policy=stay, horizon=10, samples=64)
-    observation, coasting = at(0.5, -0.5), double_integrator()
-    for action in (at(-2.0), at(0.0), at(1.0)):
-        decision = shadow.decide(observation, action, key=KEY)
-        now, total = jnp.asarray(observation)[None], 0.0
-        for step in range(10):
-            encoded = jnp.asarray(action / 2 if step == 0 else at(0.0))[None]
-            total += float(coasting.reward(now, encoded)[0])
-            now = coasting.truth(now, encoded)
-            if step == 0:
-                first = np.asarray(now[0])
-        (rehearsal,) = decision.rehearsals
-        assert rehearsal.known and rehearsal.interval == "conformal"
-        assert rehearsal.returns.median == pytest.approx(total, rel=0.2, abs=0.2)
-        assert rehearsal.next_observation == pytest.approx(first, abs=0.1)
-        assert (rehearsal.next_low < first).all() and (first < rehearsal.next_high).all()
-        assert rehearsal.cost == {"steps": pytest.approx(10.0, rel=0.01)} and rehearsal.ends == 0.0
-    far = shadow.decide(at(60.0, -40.0), at(0.0), key=KEY)
-    near = shadow.decide(at(0.0, 0.0), at(0.0), key=KEY)
-    assert far.rehearsals[0].confidence < near.rehearsals[0].confidence
-    assert [breach.kind for breach in far.breaches] == ["unknown"] and near.breaches == ()
-    assert far.reasons[0].startswith("does not know: confidence 0.")
