@@ -103,7 +103,7 @@ def test_the_room_comes_first_and_a_world_must_be_named():
         (["robotics", "--world", "Hoper-v5"], "Hoper"),
         (["--world", "Pendulum-v1", "--budget.steps", "0"], "above zero"),
         (["--world", "Pendulum-v1", "--budget.steps", "-3"], "-3"),
-        (["--world", "Blackjack-v1"], "space"),
+        (["--world", "tests.cli.worlds:Odd-v0"], "MultiDiscrete"),
     ],
 )
 def test_what_cannot_begin_leaves_no_folder_behind(gedanken, tmp_path, monkeypatch, words, says):

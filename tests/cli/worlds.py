@@ -45,5 +45,14 @@ class Broken(Point):
         return observation, float("nan") if self.steps > 6 else reward, *rest
 
 
+class Odd(Point):
+    """Has actions that nobody serves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action_space = gym.spaces.MultiDiscrete([2, 3])
+
+
+gym.register("Odd-v0", Odd, max_episode_steps=HORIZON, disable_env_checker=True)
 gym.register("Point-v0", Point, max_episode_steps=HORIZON, disable_env_checker=True)
 gym.register("Broken-v0", Broken, max_episode_steps=HORIZON, disable_env_checker=True)

@@ -120,7 +120,7 @@ def numbered(name: str) -> Path:
 def _value_of(flag: str, words: Sequence[str]) -> str | None:
     """The last value that a flag is given."""
     found = None
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in zip(words, [*words[1:], None], strict=False):
         if word == flag:
             found = following
         elif word.startswith(f"{flag}="):

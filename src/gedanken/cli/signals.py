@@ -7,7 +7,6 @@ does not. Nothing is lost by that: ledger and experience are written for a proce
 
 from __future__ import annotations
 
-import _thread
 import os
 import signal
 import socket
@@ -36,6 +35,7 @@ class Stopper:
         self.asked = self.at_once = False
         self._raised = False
         self._done = threading.Event()
+        self._main = threading.main_thread().ident or 0
         self._before: dict[signal.Signals, Any] = {}
         self._wakeup_before = -1
 
@@ -84,7 +84,8 @@ class Stopper:
                 elif number == signal.SIGINT and not self.at_once:
                     self.at_once = True
                     _say("Stopping at once.")
-                    _thread.interrupt_main()
+                    # A real signal, so that it ends a system call that waits.
+                    signal.pthread_kill(self._main, signal.SIGINT)
                     threading.Thread(target=self._end, daemon=True).start()
 
     def _end(self) -> None:

@@ -17,7 +17,7 @@ from gedanken.compute import enable_compilation_cache
 from gedanken.errors import ConfigError
 from gedanken.intermediary import stages
 from gedanken.intermediary.loop import Intermediary
-from gedanken.intermediary.run import LEARN, Run
+from gedanken.intermediary.run import LEARN, Run, plain
 from gedanken.report.from_run import report
 
 
@@ -117,7 +117,9 @@ class Curate(OnRun):
     def __call__(self) -> Answer:
         with self.opened() as run:
             found = stages.curate(run)
-        return _answer({"run": str(self.run), **found.to_json()}, str(found))
+        width = max(len(what) for what, _ in found.table())
+        text = "\n".join(f"{what:<{width}}  {how_much}" for what, how_much in found.table())
+        return _answer({"run": str(self.run), **plain(found.to_json())}, text)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -163,7 +163,7 @@ class Told:
                 "unknown": self.book.unknown_in(account).of(resource),
                 "actions": self.actions.get(account, 0),
             }
-            for account, budget in self.book.budgets.items()
+            for account, budget in sorted(self.book.budgets.items(), key=lambda each: each[0] != LEARN)
             for resource, limit in budget.items()
         ]
 
