@@ -74,7 +74,7 @@ def curve(config: Curve) -> None:
 
 
 def updates(config: Updates) -> None:
-    """Writes one figure a repeat of each method; `sbx` is its fastest, many updates a call, `sbx-default` one a call."""
+    """Writes one figure a repeat of each method; `sbx` makes many updates in a call, `sbx-default` one."""
     results = Results("updates")
     methods: dict[str, tuple[str, str, tuple[object, ...]]] = {
         "gedanken": (".venv", "benchmarks.peers.gedanken_updates", ()),

@@ -1,0 +1,54 @@
+"""The examples of README.md and docs/ run as they are printed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gedanken.intermediary.config import from_plain
+
+ROOT = Path(__file__).parent.parent
+
+
+def blocks(path: str, language: str) -> list[str]:
+    """The fenced code of one language in a file, in order."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / path).read_text(), re.DOTALL)
+
+
+def run_as_one(path: str) -> dict[str, object]:
+    """Runs all Python of a page as one program and returns its names."""
+    names: dict[str, object] = {"__name__": "example"}
+    exec(compile("\n".join(blocks(path, "python")), path, "exec"), names)  # noqa: S102 -- our own documentation
+    return names
+
+
+@pytest.mark.slow
+def test_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run_as_one("docs/guide.md")
+    result = names["result"]
+    assert result.paid["steps"] <= 300
+    assert result.paid["litres"] == 2 * result.paid["steps"]
+    assert result.value.count == 3
+    assert np_equal(names["again"], names["first"])
+
+
+def np_equal(one: object, other: object) -> bool:
+    return bool((one == other).all())
+
+
+@pytest.mark.slow
+def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run_as_one("README.md")
+    assert names["result"].paid == {"steps": 1_500}
+    assert "n=10" in capsys.readouterr().out
+
+
+def test_run_file_of_the_guide() -> None:
+    (text,) = blocks("docs/guide.md", "yaml")
+    config = from_plain(yaml.safe_load(text))
+    assert (config.world, config.seed, config.budget) == ("Pendulum-v1", 3, {"steps": 1000})
