@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Callable
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -14,6 +17,10 @@ from gedanken.models.networks import MLP, Standardiser
 # Standardised log-variances stay in here: a member may be neither surer than 1e-4 of a standard deviation nor less
 # sure than three of them, which keeps the likelihood from running away on noiseless simulators.
 LOG_VARIANCE_RANGE = (-18.0, 2.0)
+
+
+Rows = TypeVar("Rows")
+Answer = TypeVar("Answer")
 
 
 class Dynamics(eqx.Module):
@@ -64,27 +71,16 @@ class Dynamics(eqx.Module):
     def standard_member(self, index: int, x: Array) -> tuple[Array, Array]:
         """One member's mean and log-variance of the standardised target, each [B, D]."""
         mean, raw = jnp.split(self.members[index](x), 2, axis=-1)
-        low, high = LOG_VARIANCE_RANGE
-        # A smooth clamp: gradients survive at both ends.
-        log_variance = high - jax.nn.softplus(high - raw)
-        log_variance = low + jax.nn.softplus(log_variance - low)
-        return mean, log_variance
+        return mean, log_variance(raw)
 
     def standard_target(self, observation: Array, next_observation: Array) -> Array:
         """What a member is trained to predict, [B, D]."""
         return self.targets.into(next_observation if self.direct else next_observation - observation)
 
-    def member(self, index: int, observation: Array, action: Array) -> tuple[Array, Array]:
-        """One member's mean and standard deviation of the next observation, each [B, D], in its units."""
-        mean, log_variance = self.standard_member(index, self.standard_inputs(observation, action))
-        return self._to_observation(observation, mean, log_variance)
-
     def all_members(self, observation: Array, action: Array) -> tuple[Array, Array]:
         """Every member's mean and standard deviation, each [M, B, D]."""
         x = self.standard_inputs(observation, action)
-        answers = [
-            self._to_observation(observation, *self.standard_member(index, x)) for index in range(len(self.members))
-        ]
+        answers = [self._to_observation(observation, member(x)) for member in self.members]
         return jnp.stack([mean for mean, _ in answers]), jnp.stack([std for _, std in answers])
 
     def one_each(self, observation: Array, action: Array, key: Array) -> tuple[Array, Array]:
@@ -100,16 +96,29 @@ class Dynamics(eqx.Module):
             return jnp.take_along_axis(means, pick, 0)[0], jnp.take_along_axis(stds, pick, 0)[0]
         offset = jax.random.randint(key, (), 0, batch)
         x = rotate(self.standard_inputs(observation, action), offset)
-        answers = [self.standard_member(index, part) for index, part in enumerate(split_even(x, count))]
-        mean = jnp.concatenate([mean for mean, _ in answers])
-        log_variance = jnp.concatenate([log_variance for _, log_variance in answers])
-        back = batch - offset
-        return self._to_observation(observation, rotate(mean, back), rotate(log_variance, back))
+        parts = split_even(x, count)
+        answers = jnp.concatenate([member(part) for member, part in zip(self.members, parts, strict=True)])
+        return self._to_observation(observation, rotate(answers, batch - offset))
 
-    def _to_observation(self, observation: Array, mean: Array, log_variance: Array) -> tuple[Array, Array]:
-        answer = self.targets.back(mean)
-        std = self.targets.std * jnp.exp(0.5 * log_variance)
-        return (answer if self.direct else observation + answer), std
+    def _to_observation(self, observation: Array, answer: Array) -> tuple[Array, Array]:
+        """A network's raw answer [B, 2D] as mean and standard deviation in the observation's units."""
+        mean, raw = jnp.split(answer, 2, axis=-1)
+        change = self.targets.back(mean)
+        std = self.targets.std * jnp.sqrt(variance(raw))
+        return (change if self.direct else observation + change), std
+
+
+def log_variance(raw: Array) -> Array:
+    """What a network says of the log-variance, clamped smoothly: gradients survive at both ends."""
+    low, high = LOG_VARIANCE_RANGE
+    below = high - jax.nn.softplus(high - raw)
+    return low + jax.nn.softplus(below - low)
+
+
+def variance(raw: Array) -> Array:
+    """exp(log_variance(raw)), which needs one exponential and no logarithm."""
+    low, high = LOG_VARIANCE_RANGE
+    return math.exp(low) + math.exp(high) * jax.nn.sigmoid(raw - high)
 
 
 def uncertainty(mean: Array, std: Array) -> tuple[Array, Array]:
@@ -120,10 +129,10 @@ def uncertainty(mean: Array, std: Array) -> tuple[Array, Array]:
     return _root(mean.var(0)), _root(jnp.square(std).mean(0))
 
 
-def _root(variance: Array) -> Array:
-    """The square root, with gradient 0 instead of infinity where there is no variance."""
-    some = variance > 0
-    return jnp.where(some, jnp.sqrt(jnp.where(some, variance, 1.0)), 0.0)
+def _root(squares: Array) -> Array:
+    """The square root, with gradient 0 instead of infinity at 0."""
+    some = squares > 0
+    return jnp.where(some, jnp.sqrt(jnp.where(some, squares, 1.0)), 0.0)
 
 
 def rotate(rows: Array, offset: Array) -> Array:
@@ -136,3 +145,21 @@ def split_even(rows: Array, parts: int) -> list[Array]:
     batch = rows.shape[0]
     edges = [batch * part // parts for part in range(parts + 1)]
     return [rows[low:high] for low, high in itertools.pairwise(edges)]
+
+
+def in_blocks(step: Callable[[Rows, Array], Answer], rows: Rows, key: Array, *, block: int) -> Answer:
+    """`step(rows, key)`, run on at most `block` rows at a time, so that what it computes stays in the cache.
+
+    The blocks are equally long; the last is filled up with repeated rows whose answers are dropped.
+    """
+    batch = jax.tree.leaves(rows)[0].shape[0]
+    count = -(-batch // block)
+    if count == 1:
+        return step(rows, key)
+    length = -(-batch // count)
+    spare = count * length - batch
+    whole = jax.tree.map(lambda x: jnp.concatenate([x, x[:spare]]) if spare else x, rows)
+    blocks = jax.tree.map(lambda x: x.reshape(count, length, *x.shape[1:]), whole)
+    answers = jax.lax.map(lambda each: step(*each), (blocks, jax.random.split(key, count)))
+    joined: Answer = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:batch], answers)
+    return joined

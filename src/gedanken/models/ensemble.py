@@ -16,12 +16,14 @@ from jax import Array
 from gedanken.errors import ConfigError, FileError
 from gedanken.models.calibration import Calibration
 from gedanken.models.contract import Imagined, Members, State
-from gedanken.models.dynamics import Dynamics, uncertainty
+from gedanken.models.dynamics import Dynamics, in_blocks, uncertainty
 from gedanken.models.files import read_meta, read_tree, write_tree
 from gedanken.models.reward import Reward, RewardFunction, TerminationFunction
 from gedanken.models.tasks import Tasks
 
 KIND = "ensemble"
+BLOCK = 2_560
+"""Rows that `sample` imagines at a time: with five members, the activations of 512 rows fit into a core's cache."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,9 @@ class Ensemble(eqx.Module):
 
     def sample(self, state: State, action: Array, key: Array) -> Imagined:
         """One step with one member a row, noise drawn from its Gaussian (PETS' TS1)."""
+        return in_blocks(lambda rows, each: self._sample(*rows, each), (state, action), key, block=BLOCK)
+
+    def _sample(self, state: State, action: Array, key: Array) -> Imagined:
         member_key, noise_key, rest_key = jax.random.split(key, 3)
         mean, std = self.dynamics.one_each(state.observation, action, member_key)
         next_observation = mean + std * jax.random.normal(noise_key, mean.shape)

@@ -139,7 +139,7 @@ def fit(
         error = float(_held_out_error(learned, watch))
         if progress is not None:
             progress(done, error)
-        if done < config.least:
+        if done < config.least and done + config.chunk <= config.most:
             continue
         stale = 0 if error < best_error * (1 - config.improvement) else stale + 1
         if error < best_error:

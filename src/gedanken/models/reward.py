@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from gedanken.models.dynamics import LOG_VARIANCE_RANGE, rotate, split_even
+from gedanken.models.dynamics import log_variance, rotate, split_even
 from gedanken.models.networks import MLP, Standardiser
 
 RewardFunction = Callable[[Array, Array, Array], Array]
@@ -139,11 +139,9 @@ class Reward(eqx.Module):
 
 
 def _split_answer(raw: Array) -> StandardAnswer:
-    low, high = LOG_VARIANCE_RANGE
-    log_variance = high - jax.nn.softplus(high - raw[..., 1])
     return StandardAnswer(
         reward=raw[..., 0],
-        reward_log_variance=low + jax.nn.softplus(log_variance - low),
+        reward_log_variance=log_variance(raw[..., 1]),
         termination_logit=raw[..., 2],
         cost=raw[..., 3:],
     )
