@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from gedanken.errors import ConfigError, FileError
+from gedanken.models import ensemble
 from gedanken.models.contract import State
 from gedanken.models.ensemble import Ensemble, EnsembleConfig
 from gedanken.models.files import read_meta, write_tree
@@ -34,6 +35,19 @@ def test_uncertainty_is_spread_of_the_means_and_mean_variance() -> None:
     np.testing.assert_allclose(imagined.aleatoric, np.sqrt(np.square(said.std).mean(0)), rtol=1e-3, atol=1e-6)
     wanted = model.calibration.confidence(imagined.epistemic, imagined.aleatoric)
     np.testing.assert_allclose(imagined.confidence, wanted, atol=1e-5)
+
+
+def test_a_large_batch_is_imagined_in_blocks_and_means_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_ensemble()
+    state, action = asked(model, 100)
+    monkeypatch.setattr(ensemble, "BLOCK", 32)
+    imagined = eqx.filter_jit(lambda model, *question: model.sample(*question))(model, state, action, jax.random.key(0))
+    said = members(model, state, action)
+    # Every row lies where some member expects it, give or take its noise.
+    z = np.abs(np.asarray(imagined.state.observation) - said.mean)[..., [0, 2]] / np.asarray(said.std)[..., [0, 2]]
+    assert z.max(-1).min(0).max() < 5
+    assert imagined.reward.shape == (100,) and np.isfinite(imagined.reward).all()
+    assert set(imagined.cost) == {"steps", "wear"}
 
 
 def test_costs_go_by_the_names_of_the_resources() -> None:

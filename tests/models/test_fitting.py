@@ -20,7 +20,7 @@ TRANSITION = np.array([[1.0, -0.1], [0.2, 0.9]])
 CONTROL = np.array([[0.3, 0.5]])
 NOISE = np.array([0.1, 0.2])
 SMALL = EnsembleConfig(members=2, width=32, depth=1, layer_norm=False, reward_width=16, reward_depth=1)
-QUICK = FitConfig(batch=64, chunk=100, most=100, held_out_rows=512, learning_rate=3e-3)
+QUICK = FitConfig(batch=64, chunk=100, least=100, most=100, held_out_rows=512, learning_rate=3e-3)
 
 
 def rows(count: int, *, seed: int = 0, held_out: bool = True, first_episode: int = 0) -> Columns:
@@ -215,10 +215,10 @@ def test_members_see_different_rows() -> None:
 
 def test_a_warm_start_goes_on_from_where_it_was() -> None:
     errors: list[float] = []
-    config = FitConfig(batch=64, chunk=100, most=600, held_out_rows=512, learning_rate=3e-3)
+    config = FitConfig(batch=64, chunk=100, least=100, most=600, held_out_rows=512, learning_rate=3e-3)
     warm, cold_report = fit(model(), table(rows(600)), key=jax.random.key(1), config=config)
     grown = table(rows(600), rows(200, seed=3, first_episode=30))
-    brief = FitConfig(batch=64, chunk=20, most=20, held_out_rows=512, learning_rate=3e-3)
+    brief = FitConfig(batch=64, chunk=20, least=20, most=20, held_out_rows=512, learning_rate=3e-3)
     _, report = fit(warm, grown, key=jax.random.key(2), config=brief, progress=lambda _, error: errors.append(error))
     _, cold = fit(model(), grown, key=jax.random.key(2), config=brief)
     assert report.held_out_error is not None and cold.held_out_error is not None
@@ -231,7 +231,7 @@ def test_the_best_model_is_returned_and_not_the_last() -> None:
     few = rows(40)._replace(held_out=np.arange(40) >= 20)
     few = few._replace(next_observation=np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32))
     errors: list[float] = []
-    config = FitConfig(batch=64, chunk=20, most=600, patience=8, held_out_rows=512, learning_rate=1e-2)
+    config = FitConfig(batch=64, chunk=20, least=20, most=600, patience=8, held_out_rows=512, learning_rate=1e-2)
     best, report = fit(
         model(), table(few), key=jax.random.key(1), config=config, progress=lambda _, error: errors.append(error)
     )
@@ -240,13 +240,30 @@ def test_the_best_model_is_returned_and_not_the_last() -> None:
     assert report.held_out_error is not None and report.held_out_error <= min(errors)
     # To look again at the returned model is to see the reported error.
     at_start: list[float] = []
-    none = FitConfig(batch=64, chunk=20, most=20, held_out_rows=512, learning_rate=0.0, weight_decay=0.0)
+    none = FitConfig(batch=64, chunk=20, least=20, most=20, held_out_rows=512, learning_rate=0.0, weight_decay=0.0)
     fit(best, table(few), key=jax.random.key(2), config=none, progress=lambda _, error: at_start.append(error))
     assert at_start[0] == pytest.approx(report.held_out_error, rel=1e-5)
 
 
+def test_the_least_number_of_minibatches_is_taken_whatever_is_held_out() -> None:
+    noise = rows(40)._replace(held_out=np.arange(40) >= 20)
+    noise = noise._replace(next_observation=np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32))
+    config = FitConfig(batch=64, chunk=20, least=300, most=600, patience=1, held_out_rows=512, learning_rate=1e-2)
+    _, report = fit(model(), table(noise), key=jax.random.key(1), config=config)
+    assert 300 <= report.minibatches < 600
+
+
+def test_what_was_learned_is_returned_even_if_whole_chunks_do_not_reach_the_least() -> None:
+    config = FitConfig(batch=64, chunk=100, least=150, most=160, held_out_rows=512)
+    learned, report = fit(model(), table(rows(100)), key=jax.random.key(1), config=config)
+    assert report.minibatches == 100 and report.held_out_error is not None and np.isfinite(report.held_out_error)
+    assert not np.array_equal(
+        learned.dynamics.members[0].layers[0].weight, model().dynamics.members[0].layers[0].weight
+    )
+
+
 def test_without_held_out_episodes_all_minibatches_are_taken() -> None:
-    config = FitConfig(batch=64, chunk=100, most=250, held_out_rows=512)
+    config = FitConfig(batch=64, chunk=100, least=100, most=250, held_out_rows=512)
     looks: list[Any] = []
     learned, report = fit(
         model(),
@@ -298,7 +315,9 @@ def test_nothing_to_fit_to_is_refused() -> None:
         fit(model(), table(rows(20)._replace(held_out=np.ones(20, bool))), key=jax.random.key(0), config=QUICK)
 
 
-@pytest.mark.parametrize("wrong", [{"batch": 0}, {"chunk": 0}, {"chunk": 300, "most": 200}])
+@pytest.mark.parametrize(
+    "wrong", [{"batch": 0}, {"chunk": 0}, {"chunk": 300, "most": 200}, {"least": 300, "most": 200}]
+)
 def test_a_fit_that_cannot_be_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError):
         FitConfig(**wrong)  # type: ignore[arg-type]
