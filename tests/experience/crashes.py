@@ -67,6 +67,7 @@ def check_after_crash(path: Path, claims: Claims, *, sql: bool = False) -> str |
     check_consistent(again, sql=sql)
     again.close()
     assert len(list(path.glob("journal-*.bin"))) == 1 and not list(path.rglob("*.unfinished"))
+    assert len(list(path.rglob("*.rows"))) == len(list(path.rglob("steps-*.parquet")))
     return writer.recovered
 
 

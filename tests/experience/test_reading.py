@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import tracemalloc
 
 import gymnasium as gym
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 
 from gedanken.errors import StoreError
 from gedanken.experience import Cost, Experience, Outcome, Provenance, reading
-from tests.experience.examples import check_consistent, create, fill, header, step
+from gedanken.experience.rows import OpenFile
+from tests.experience.examples import check_consistent, create, fill, header, rewards, step
 
 
 @settings(max_examples=15)
@@ -183,3 +186,35 @@ def test_a_row_file_that_is_missing_or_damaged_is_made_again(tmp_path):
     files[2].write_bytes(b"rubbish")
     check_consistent(Experience.open(tmp_path / "x"))
     assert [path.read_bytes() for path in files] == contents
+
+
+def test_a_store_of_more_segments_than_may_stay_open_is_read_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(OpenFile, "MOST_OPEN", 2 + OpenFile._open)
+    text = gym.spaces.Text(9, charset="x")
+    with create(tmp_path / "x", seal_rows=2, observation_space=text) as experience:
+        experience.begin(header("e"))
+        for number in range(10):
+            told = vars(step(number)) | {"observation": "x" * number, "next_observation": "x"}
+            experience.append("e", [type(step(0))(**told)])
+    files, reader = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0, []
+    for _ in range(3):
+        reader = Experience.open(tmp_path / "x")
+        drawn = reader.sample(100, np.random.default_rng(0))
+        assert [len(text) for text in drawn.observation] == drawn.reward.astype(int).tolist()
+        assert rewards(reader) == list(range(10))
+    del reader, drawn
+    gc.collect()
+    if files:
+        assert len(os.listdir("/proc/self/fd")) <= files
+
+
+def test_a_row_file_cut_while_it_is_read_does_not_pass_for_data(tmp_path):
+    with create(tmp_path / "x", seal_rows=5) as experience:
+        fill(experience, 1, 5)
+    reader = Experience.open(tmp_path / "x")
+    assert len(reader.sample(3, np.random.default_rng(0))) == 3
+    (path,) = (tmp_path / "x" / "segments").glob("*.rows")
+    os.truncate(path, path.stat().st_size - 10)
+    for look in (lambda: reader.sample(99, np.random.default_rng(0)), reader.arrays, lambda: reader.episode("e0")):
+        with pytest.raises(StoreError, match="became shorter"):
+            look()

@@ -237,8 +237,41 @@ def test_a_reader_takes_in_what_is_new_and_only_then(tmp_path, seal_rows):
         reader.refresh()
         assert [summary.complete for summary in reader.summaries()] == [True] * 6 + [False]
         assert reader.summaries()[-1].length == 1
+        writer.append("running", [step(number + 1)])
+        reader.refresh()
+        assert (reader.summaries()[-1].length, reader.summaries()[-1].total_reward) == (2, 2 * number + 1)
         assert writer.refresh() == 0
         check_consistent(reader)
+
+
+def test_a_writer_that_was_closed_reads_on_like_any_reader(tmp_path):
+    with create(tmp_path / "x") as experience:
+        number = fill(experience, 3, 3)
+    first = Experience.open(tmp_path / "x", write=True)
+    first.seal()
+    first.close()
+    with Experience.open(tmp_path / "x", write=True, seal_rows=4) as second:
+        for _ in range(4):
+            number = fill(second, 1, 2, first=number)
+            assert first.refresh() == 2 and rewards(first) == list(range(number))
+            check_consistent(first)
+
+
+def test_numbers_of_numpy_and_jax_are_numbers(tmp_path):
+    import jax.numpy as jnp
+
+    with create(tmp_path / "x") as experience:
+        experience.begin(header("e"))
+        numbers = {"duration_ms": np.float32(1.5), "log_probability": jnp.asarray(-0.5)}
+        plain = Transition(
+            jnp.zeros(2), jnp.zeros(1), jnp.asarray(2.0), np.bool_(False), jnp.asarray(True), jnp.ones(2)
+        )
+        experience.append("e", [Transition(**{**vars(plain), **numbers})])
+        experience.end("e", Outcome(np.bool_(True)))
+        episode = experience.episode("e")
+        assert (episode.rewards[0], episode.durations_ms[0], episode.log_probabilities[0]) == (2.0, 1.5, -0.5)
+        assert episode.truncated[0] and experience.summaries()[0].outcome.success is True
+        assert experience.episode_count == 1
 
 
 def test_create_refuses_a_folder_with_data_and_open_one_without(tmp_path):

@@ -61,7 +61,7 @@ class Log:
         self._lock, self._seal_rows, self._seal_at = lock, seal_rows, seal_rows
         self._process = os.getpid()
         self._consistent = True
-        self._sealed: dict[Segment, Chunk] = {}
+        self._sealed: list[Chunk] = []  # of the first segments of the snapshot, in order
         self._journal: Journal | None = None
         self.snapshot = take_snapshot(root, schema, patience_s=0.0 if lock else 5.0)
         if lock:
@@ -213,7 +213,7 @@ class Log:
                 path = new_journal(self.root, now.steps_tail.stop, now.events_tail.stop)
                 self._journal = Journal(path, 0)
                 journal.close()
-                sealed, now.journals = now.journals, (path,)
+                sealed, now.journals, now.verified = now.journals, (path,), 0
                 drop_journals(self.root, sealed)
         self._seal_at = self._seal_rows
 
@@ -224,11 +224,9 @@ class Log:
             StoreError: a segment is damaged, or a row file is missing and cannot be made.
         """
         with self.guard:
-            for segment in self.snapshot.steps:
-                if segment not in self._sealed:
-                    self._sealed[segment] = self._open_rows(segment)
-            tail = self.snapshot.steps_tail.chunks(self.schema, self.index.ordinals)
-            return [*(self._sealed[segment] for segment in self.snapshot.steps), *tail]
+            for segment in self.snapshot.steps[len(self._sealed) :]:
+                self._sealed.append(self._open_rows(segment))
+            return [*self._sealed, *self.snapshot.steps_tail.chunks(self.schema, self.index.ordinals)]
 
     # ------------------------------------------------------------------------------------------------------------------
 
@@ -275,6 +273,8 @@ class Log:
         for folder in (self.root, self.root / SEGMENTS):
             for unfinished in folder.glob(f"*{UNFINISHED}"):
                 unfinished.unlink()
+        for orphan in {*(self.root / SEGMENTS).glob("*.rows")} - {segment.row_file for segment in now.steps}:
+            orphan.unlink()
         journal = Journal(newest, now.verified)
         drop_journals(self.root, now.journals[:-1])
         now.journals, now.unverified, now.frames_behind = (newest,), 0, 0

@@ -111,7 +111,7 @@ class RecordedEnv(gym.Wrapper[Any, Any, Any, Any]):
         if self._episode_id is not None:
             self._end({})
         world = self._experience.world
-        episode_id = f"{world}-{len(self._experience.headers())}"
+        episode_id = f"{world}-{self._experience.episode_count}"
         task = (options or {}).get("task")
         header = EpisodeHeader(
             episode_id,

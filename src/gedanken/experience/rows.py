@@ -10,8 +10,11 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,7 +79,7 @@ class Rows:
 
     def where(self, mask: np.ndarray) -> Rows:
         """The rows that `mask` (or an array of positions) names."""
-        return Rows(self.values[mask], self.heap, self.resources, self.models)
+        return replace(self, values=self.values[mask])
 
 
 @dataclass(frozen=True)
@@ -90,20 +93,53 @@ class MemoryHeap:
         return [self.content[at:end].decode() for at, end in zip(pointers["at"].tolist(), ends.tolist(), strict=True)]
 
 
+class OpenFile:
+    """A file that is read at any place and by any thread.
+
+    The first `MOST_OPEN` stay open for as long as they are used, since opening takes longer than reading a row; a store
+    of more segments opens the others for each look.
+    """
+
+    MOST_OPEN = 256
+    _open = 0
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle: int | None = None
+        if OpenFile._open < self.MOST_OPEN:
+            self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            OpenFile._open += 1
+            weakref.finalize(self, OpenFile._close, self._handle)
+
+    @contextmanager
+    def handle(self) -> Iterator[int]:
+        """What `os.pread` takes."""
+        if self._handle is not None:
+            yield self._handle
+            return
+        handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
+    @staticmethod
+    def _close(handle: int) -> None:
+        os.close(handle)
+        OpenFile._open -= 1
+
+
 @dataclass(frozen=True)
 class FileHeap:
     """Texts in a file, from byte `start` on."""
 
-    path: Path
+    file: OpenFile
     start: int
 
     def texts(self, pointers: np.ndarray) -> list[str]:
         where = zip(pointers["at"].tolist(), pointers["size"].tolist(), strict=True)
-        handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
+        with self.file.handle() as handle:
             return [os.pread(handle, size, self.start + at).decode() for at, size in where]
-        finally:
-            os.close(handle)
 
 
 class Chunk(Protocol):
@@ -118,14 +154,14 @@ class Chunk(Protocol):
         """The store's number behind the last row."""
 
     @property
-    def width(self) -> int:
-        """Bytes in a row."""
+    def none(self) -> Rows:
+        """No row, laid out as the chunk's rows are."""
 
     def read(self, first: int, last: int) -> Rows:
         """Rows `first` to `last` (not included), counted from the chunk's start."""
 
-    def take(self, positions: np.ndarray) -> Rows:
-        """The rows at these positions, counted from the chunk's start."""
+    def take(self, positions: np.ndarray) -> bytes:
+        """The bytes of the rows at these positions, counted from the chunk's start."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,19 +176,20 @@ class MemoryChunk:
         return self.start + len(self.rows)
 
     @property
-    def width(self) -> int:
-        return self.rows.values.dtype.itemsize
+    def none(self) -> Rows:
+        return self.read(0, 0)
 
     def read(self, first: int, last: int) -> Rows:
-        return Rows(self.rows.values[first:last], self.rows.heap, self.rows.resources, self.rows.models)
+        return replace(self.rows, values=self.rows.values[first:last])
 
-    def take(self, positions: np.ndarray) -> Rows:
-        return self.rows.where(positions)
+    def take(self, positions: np.ndarray) -> bytes:
+        content: bytes = self.rows.values[positions].tobytes()
+        return content
 
 
 @dataclass(frozen=True, eq=False)
 class FileChunk:
-    """Rows in a row file.
+    """Rows in a row file, from byte `offset` on.
 
     Reading copies with `pread` and does not map the file: mapped pages would count as this process's memory for as long
     as nobody else wants it, and a sampler would own the whole store after a while.
@@ -160,42 +197,33 @@ class FileChunk:
 
     start: int
     stop: int
-    path: Path
-    dtype: np.dtype[Any]
+    file: OpenFile
     offset: int
-    resources: tuple[str, ...]
-    models: tuple[str, ...]
-    heap: FileHeap = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "heap", FileHeap(self.path, self.offset + (self.stop - self.start) * self.width))
-
-    @property
-    def width(self) -> int:
-        return self.dtype.itemsize
+    none: Rows
 
     def read(self, first: int, last: int) -> Rows:
-        values = np.fromfile(self.path, self.dtype, last - first, offset=self.offset + first * self.width)
-        return self._rows(values, last - first)
+        width = self.none.values.dtype.itemsize
+        with self.file.handle() as handle:
+            content = os.pread(handle, (last - first) * width, self.offset + first * width)
+        self._check(content, last - first)
+        return replace(self.none, values=np.frombuffer(content, self.none.values.dtype))
 
-    def take(self, positions: np.ndarray) -> Rows:
-        width, offsets = self.width, (self.offset + positions.astype(np.int64) * self.width).tolist()
-        handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            content = b"".join([os.pread(handle, width, offset) for offset in offsets])
-        finally:
-            os.close(handle)
-        return self._rows(np.frombuffer(content[: len(content) // width * width], self.dtype), len(positions))
+    def take(self, positions: np.ndarray) -> bytes:
+        width = self.none.values.dtype.itemsize
+        offsets = (self.offset + positions.astype(np.int64) * width).tolist()
+        with self.file.handle() as handle:
+            content = b"".join(map(os.pread, repeat(handle), repeat(width), offsets))
+        self._check(content, len(offsets))
+        return content
 
-    def _rows(self, values: np.ndarray, expected: int) -> Rows:
-        if len(values) != expected:
+    def _check(self, content: bytes, rows: int) -> None:
+        if len(content) != rows * self.none.values.dtype.itemsize:
             raise StoreError(
-                f"The row file {self.path.name} became shorter while it was read.",
-                given=f"{len(values)} rows",
-                expected=f"{expected} rows",
+                f"The row file {self.file.path.name} became shorter while it was read.",
+                given=f"{len(content)} bytes",
+                expected=f"{rows} rows of {self.none.values.dtype.itemsize} bytes",
                 do="delete it: it is made again from the Parquet segment beside it.",
             )
-        return Rows(values, self.heap, self.resources, self.models)
 
 
 def lay_out(schema: Schema, steps: pa.RecordBatch, ordinals: Mapping[str, int]) -> Rows:
@@ -265,7 +293,10 @@ def open_row_file(path: Path, schema: Schema, start: int, stop: int) -> FileChun
             return None
     except (FileNotFoundError, struct.error, ValueError, KeyError, TypeError):
         return None
-    return FileChunk(start, stop, path, dtype, offset, tuple(header["resources"]), tuple(header["models"]))
+    opened = OpenFile(path)
+    heap = FileHeap(opened, offset + (stop - start) * dtype.itemsize)
+    none = Rows(np.zeros(0, dtype), heap, tuple(header["resources"]), tuple(header["models"]))
+    return FileChunk(start, stop, opened, offset, none)
 
 
 def no_rows(schema: Schema) -> Rows:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import gymnasium as gym
@@ -64,7 +65,7 @@ class Schema:
         object.__setattr__(self, "observation", Column("the observations", self.observation_space))
         object.__setattr__(self, "action", Column("the actions", self.action_space))
 
-    @property
+    @cached_property
     def steps(self) -> pa.Schema:
         """One row a transition, in the order they were appended."""
         return pa.schema(
@@ -106,8 +107,8 @@ class Schema:
                 pa.array([bool(each.truncated) for each in transitions], pa.bool_()),
                 after,
                 pa.array([list(each.cost.items()) for each in transitions], pa.map_(pa.string(), pa.int64())),
-                pa.array([each.duration_ms for each in transitions], pa.float64()),
-                pa.array([each.log_probability for each in transitions], pa.float64()),
+                pa.array([_number(each.duration_ms) for each in transitions], pa.float64()),
+                pa.array([_number(each.log_probability) for each in transitions], pa.float64()),
                 pa.array([_known_source(each.provenance.source) for each in transitions], pa.string()),
                 pa.array([each.provenance.model_id for each in transitions], pa.string()),
                 pa.array([each.action_id for each in transitions], pa.string()),
@@ -281,6 +282,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+def _number(value: Any) -> float | None:
+    """Also numbers of numpy and jax, which Arrow does not take for floats."""
+    return None if value is None else float(value)
 
 
 def _known_source(source: Source) -> Source:

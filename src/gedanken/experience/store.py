@@ -14,8 +14,9 @@ from gedanken.errors import StoreError
 from gedanken.experience.episodes import read_episode
 from gedanken.experience.log import Log
 from gedanken.experience.query import run_query
-from gedanken.experience.reading import Assembly, Eligible, Mask, blocks, join
+from gedanken.experience.reading import Assembly, blocks
 from gedanken.experience.rows import Rows
+from gedanken.experience.sampling import Mask, Sampler
 from gedanken.experience.schema import SOURCES, EpisodeSummary, Schema, TransitionArrays, begin_event, end_event
 from gedanken.experience.transition import Episode, EpisodeHeader, Outcome, Source, Transition
 
@@ -36,7 +37,7 @@ class Experience:
     def __init__(self, log: Log) -> None:
         """Use `Experience.create` or `Experience.open`."""
         self._log, self.schema, self._index = log, log.schema, log.index
-        self._eligible: dict[tuple[str | None, Source | None], Eligible] = {}
+        self._samplers: dict[tuple[str | None, Source | None], Sampler] = {}
 
     # --- Opening and closing ------------------------------------------------------------------------------------------
 
@@ -178,6 +179,11 @@ class Experience:
     def __len__(self) -> int:
         return self._log.snapshot.steps_tail.stop
 
+    @property
+    def episode_count(self) -> int:
+        """How many episodes began."""
+        return len(self._index.entries)
+
     def refresh(self) -> int:
         """Takes in what the writer, in another process, has stored since; how many steps that were. 0 for a writer."""
         before = len(self)
@@ -282,8 +288,8 @@ class Experience:
         """
         with self._log.guard:
             chunks, stop = self._log.chunks(), len(self)
-            eligible = self._eligible.setdefault((account, source), Eligible(self._mask(account, source)))
-            pieces = eligible.draw(chunks, n, rng)
+            sampler = self._samplers.setdefault((account, source), Sampler(self._mask(account, source)))
+            pieces = sampler.draw(chunks, n, rng)
         if n and not pieces:
             raise StoreError(
                 "There is no transition to sample.",
@@ -292,7 +298,7 @@ class Experience:
                 do="collect some first, or ask for another account or source.",
             )
         assembly = Assembly(self.schema, n, float32=float32)
-        for places, rows in join(pieces):
+        for places, rows in pieces:
             assembly.put(places, rows)
         return assembly.finish(n, next_row=stop)
 
