@@ -32,7 +32,7 @@ class GateConfig:
     """steps rehearsed after the action"""
     samples: int = 64
     """imagined episodes for each candidate"""
-    alternatives: int = 4
+    alternatives: int = 3
     """further actions drawn at random that may take the place of a blocked or a worse one"""
     fallback: Literal["ask", "rest"] = "ask"
     """where no candidate is admissible: ask stops the run, rest takes the middle of the action space"""

@@ -58,7 +58,10 @@ class Calibration(eqx.Module):
 
     def confidence(self, epistemic: Array, aleatoric: Array) -> Array:
         """[B, D], [B, D] -> [B] in [0, 1]: the calibrated probability that the prediction is within tolerance."""
-        return jnp.interp(jnp.log(self.score(epistemic, aleatoric)), self.scores, self.confidences)
+        score = jnp.log(self.score(epistemic, aleatoric))
+        # Nothing was seen beyond the last score: from there on confidence falls with the square of the predicted error.
+        beyond = jnp.maximum(score - self.scores[-1], 0.0)
+        return jnp.interp(score, self.scores, self.confidences) * jnp.exp(-2.0 * beyond)
 
     def half_width(self, epistemic: Array, aleatoric: Array, level: float) -> Array:
         """[B, D], [B, D] -> [B, D]: half-width of the interval that holds the next observation with `level`.
