@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from typing import Any
 
@@ -133,6 +134,8 @@ def test_keys_that_are_numbers_may_be_texts() -> None:
         {"collect": {"warmup": 0}},
         {"collect": {"warmup_horizon": 0}},
         {"collect": {"steps": 0}},
+        {"collect": {"growth": -0.1}},
+        {"collect": {"growth": float("nan")}},
         {"collect": {"horizon": 0}},
         {"collect": {"held_out": 0.0}},
         {"collect": {"held_out": 1.0}},
@@ -169,7 +172,7 @@ def test_every_setting_says_what_it_is() -> None:
         body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == config.__name__).body
         told = {
             node.target.id
-            for node, after in zip(body, body[1:], strict=False)
+            for node, after in itertools.pairwise(body)
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(after, ast.Expr)
         }
         parts = {f.name for f in dataclasses.fields(config) if dataclasses.is_dataclass(f.default_factory)}

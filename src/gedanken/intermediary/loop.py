@@ -188,7 +188,7 @@ class Intermediary:
         """One round: collect, fit, learn, checkpoint. False when there was nothing left to pay it with."""
         run, config = self._run, self._run.config
         first = run.counters.round == 0
-        episodes = collect(
+        collect(
             run,
             steps=config.collect.of_round(run.counters.rows_at_start),
             horizon=config.collect.warmup_horizon if first else config.collect.horizon,
@@ -198,7 +198,9 @@ class Intermediary:
         new = run.learning_rows - run.counters.rows_at_start
         if new == 0:
             return False
-        metrics = {"paid_return": episodes[-1].total_reward} if episodes else {}
+        # From the record: an interrupted session may have paid for the round's episodes.
+        latest = [s for s in run.experience.summaries() if s.header.account == LEARN][-1]
+        metrics = {"paid_return": latest.total_reward}
         before = run.model
         try:
             if config.mode != "off":
