@@ -87,7 +87,7 @@ class RunConfig:
             raise ConfigError("`seed` is negative.", given=self.seed, expected=">= 0")
         if not 0 <= self.updates_per_step < math.inf:
             raise ConfigError("`updates_per_step` is no rate.", given=self.updates_per_step, expected=">= 0")
-        if self.collect.growth < 0 or self.collect.warmup < 1 or self.collect.steps < 1 or self.collect.warmup_horizon < 1:
+        if self.collect.warmup < 1 or self.collect.steps < 1 or self.collect.warmup_horizon < 1:
             raise ConfigError("`collect` needs at least one step in each place.", given=self.collect)
         if not 0 <= self.collect.growth < math.inf:
             raise ConfigError("`collect.growth` is no share.", given=self.collect.growth, expected=">= 0")
