@@ -169,4 +169,12 @@ def test_equal_scores_everywhere_are_no_trouble() -> None:
     data = study(np.random.default_rng(0), 20)
     data["epistemic"][:] = data["aleatoric"][:] = 0.0
     confidence = rated(fitted(data), np.array([0.0, 1e-3, 1e3]))
-    assert np.isfinite(confidence).all() and np.ptp(confidence) < 1e-3
+    assert np.isfinite(confidence).all() and (np.diff(confidence) <= 0).all()
+
+
+def test_beyond_what_was_seen_confidence_falls_with_the_squared_error() -> None:
+    calibration = fitted(study(np.random.default_rng(0), 20))
+    last = float(np.exp(calibration.scores[-1]))
+    near, twice, far = rated(calibration, np.array([last, 2 * last, 1e6 * last]))
+    assert twice == pytest.approx(near / 4, rel=0.01)
+    assert far < 1e-6

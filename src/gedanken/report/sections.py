@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gedanken.evidence.interval import Interval
@@ -24,6 +24,8 @@ from gedanken.report.markup import (
     text,
 )
 
+_MOST_LISTED = 6
+"""A longer list stands as its count."""
 _MOST_ROWS = 40
 
 
@@ -255,13 +257,31 @@ def _decisions(data: ReportData, _: Canvas) -> str:
 def _curation(data: ReportData, _: Canvas) -> str:
     if isinstance(data.curation, NotMeasured):
         return missing(data.curation)
-    loose = {name: found for name, found in data.curation.items() if not isinstance(found, Mapping)}
-    topics = {name: found for name, found in data.curation.items() if isinstance(found, Mapping)}
-    cards = ({"Data": loose} if loose else {}) | topics
-    return f'<div class="cards {_columns(len(cards))}">' + "".join(
-        f'<div><h4>{text(_words(name))}</h4>{pairs({_words(key): cell for key, cell in flat(found).items()})}</div>'
-        for name, found in cards.items()
-    ) + "</div>"  # fmt: skip
+    listed: dict[str, Sequence[Mapping[str, Any]]] = {}
+    cards: dict[str, dict[str, Any]] = {}
+    for name, found in data.curation.items():
+        for key, cell in flat(found).items() if isinstance(found, Mapping) else [(name, found)]:
+            if isinstance(cell, list | tuple) and cell and isinstance(cell[0], Mapping):
+                listed[f"{_words(name)}: {_words(key)}"] = cell
+                continue
+            card = cards.setdefault(name if isinstance(found, Mapping) else "Data", {})
+            many = len(cell) if isinstance(cell, list | tuple) else 0
+            card[_words(key)] = counted(many, "entry", "entries") if many > _MOST_LISTED else cell
+    boxes = "".join(f"<div><h4>{text(_words(name))}</h4>{pairs(card)}</div>" for name, card in cards.items())
+    tables = "".join(
+        f"<details><summary>{text(name)}</summary>"
+        f"{table([_words(key) for key in rows[0]], [tuple(_cell(row.get(key)) for key in rows[0]) for row in rows])}"
+        "</details>"
+        for name, rows in listed.items()
+    )
+    return f'<div class="cards {_columns(len(cards))}">{boxes}</div>{tables}'
+
+
+def _cell(value: Any) -> Any:
+    """A value as a table shows it: lists of numbers in three digits."""
+    if isinstance(value, list | tuple):
+        return ", ".join(f"{item:.3g}" if isinstance(item, float) else str(item) for item in value)
+    return value
 
 
 def _config(data: ReportData, _: Canvas) -> str:
