@@ -64,7 +64,7 @@ PEER_PIP = "$(@D)/bin/python" -m pip --disable-pip-version-check -q install $(PI
 # --- Using it -------------------------------------------------------------------------------------------------------
 
 .PHONY: quickstart
-quickstart: install  ## install, then rehearse two robots and open nothing: the report's path is printed
+quickstart: install  ## install, then rehearse two robots; the report's path is printed
 	$(BIN)/gedanken quickstart
 
 # --- Checking it ----------------------------------------------------------------------------------------------------
@@ -110,8 +110,9 @@ bench-peers: install-dev install-peers  ## the peers alone: Stable-Baselines3, S
 	$(call CURVE,sb3) --world Hopper-v5
 	$(call CURVE,sb3) --world HalfCheetah-v5
 
-tables: install-dev  ## the tables of README.md and docs/, from benchmarks/results/
+tables: install-dev  ## the tables of README.md and docs/, and what reports compare with, from benchmarks/results/
 	$(BIN)/python -m benchmarks.readme
+	$(BIN)/python -m benchmarks.reference
 
 report: install  ## the report of one run: make report RUN=runs/...
 	@test -n "$(RUN)" || { echo "Do: make report RUN=path/to/a/run/folder" >&2; exit 1; }

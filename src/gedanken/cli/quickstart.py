@@ -142,15 +142,17 @@ class _Child:
 
     def _read_progress(self) -> None:
         assert self.process.stderr is not None
-        for line in self.process.stderr:
-            try:
-                self.latest = json.loads(line)
-            except ValueError:
-                self.rest.append(line.strip())
+        with self.process.stderr as stream:
+            for line in stream:
+                try:
+                    self.latest = json.loads(line)
+                except ValueError:
+                    self.rest.append(line.strip())
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        self.answer = self.process.stdout.read()
+        with self.process.stdout as stream:
+            self.answer = stream.read()
 
 
 @contextmanager
