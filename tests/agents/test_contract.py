@@ -1,0 +1,25 @@
+"""Every kind of agent against the contract (see tests/agents/contract.py)."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+import pytest
+
+from gedanken.experience.codec import Codec
+from tests.agents.contract import KINDS, AgentContract, Kind, codec_of
+
+
+class TestEveryAgent(AgentContract):
+    @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+    def kind(self, request: pytest.FixtureRequest) -> Kind:
+        return request.param
+
+    @pytest.fixture(params=[False, True], ids=["continuous", "choices"])
+    def codec(self, request: pytest.FixtureRequest) -> Codec:
+        return codec_of(discrete=request.param)
+
+
+def test_every_agent_that_is_published_is_under_test() -> None:
+    published = {point.name for point in entry_points(group="gedanken.agents") if point.value.startswith("gedanken.")}
+    assert published <= {kind.name for kind in KINDS}, "add a Kind to tests/agents/contract.py"
