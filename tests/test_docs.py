@@ -21,7 +21,7 @@ def blocks(path: str, language: str) -> list[str]:
 def run_as_one(path: str) -> dict[str, object]:
     """Runs all Python of a page as one program and returns its names."""
     names: dict[str, object] = {"__name__": "example"}
-    exec(compile("\n".join(blocks(path, "python")), path, "exec"), names)  # noqa: S102 -- our own documentation
+    exec(compile("\n".join(blocks(path, "python")), path, "exec"), names)
     return names
 
 

@@ -111,7 +111,9 @@ def _size(space: gym.Space[Any]) -> int:
 def _to_vectors(space: gym.Space[Any], values: Any) -> np.ndarray:
     values = np.asarray(values)
     if isinstance(space, gym.spaces.Discrete):
-        return np.eye(int(space.n), dtype=np.float32)[values.astype(np.int64) - int(space.start)]
+        one_hot: np.ndarray = np.eye(int(space.n), dtype=np.float32)[values.astype(np.int64) - int(space.start)]
+        return one_hot
     assert isinstance(space, gym.spaces.Box)
     lead = values.shape[: values.ndim - len(space.shape)]
-    return values.reshape(*lead, _size(space)).astype(np.float32)
+    vectors: np.ndarray = values.reshape(*lead, _size(space)).astype(np.float32)
+    return vectors

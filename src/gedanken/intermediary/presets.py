@@ -10,7 +10,7 @@ from gedanken.models.ensemble import EnsembleConfig
 
 _SMALL = RunConfig(
     budget={"steps": 1_500},
-    updates_per_step=4.0,
+    updates_per_step=3.0,
     collect=CollectConfig(warmup=200, warmup_horizon=40, steps=200, horizon=200),
     model=EnsembleConfig(width=128),
     value_gradient=ValueGradientConfig(width=128),
