@@ -28,7 +28,7 @@ from gedanken.intermediary.decisions import DecisionLog
 from gedanken.intermediary.loop import Intermediary
 from gedanken.intermediary.run import CHECK, LEARN, Run
 from gedanken.intermediary.stages import Status
-from gedanken.models.ensemble import Ensemble
+from gedanken.models.ensemble import Ensemble, EnsembleConfig
 from gedanken.worlds.world import World
 from tests.intermediary.compiling import compilations
 from tests.intermediary.small import (
@@ -469,11 +469,11 @@ def test_whoever_watches_sees_the_run_go_on(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("agent", ["value_gradient", "sac"])
 def test_nothing_is_compiled_twice_in_a_run(tmp_path: Path, agent: str) -> None:
-    config = small(budget={"steps": 100}, truncation="infoprop")
     width = 9 if agent == "sac" else 10  # a size that no other test has compiled for
-    model = type(config.model)(members=2, width=width, depth=1, reward_width=width, reward_depth=1)
+    model = EnsembleConfig(members=2, width=width, depth=1, reward_width=width, reward_depth=1)
+    config = small(budget={"steps": 100}, truncation="infoprop", model=model)
     rounds: list[list[str]] = []
-    with Intermediary(linear(), config=small(budget={"steps": 100}, model=model), agent=agent, folder=tmp_path) as run:
+    with Intermediary(linear(), config=config, agent=agent, folder=tmp_path) as run:
         more = True
         while more:
             with compilations() as names:
