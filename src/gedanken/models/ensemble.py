@@ -18,7 +18,7 @@ from gedanken.models.calibration import Calibration
 from gedanken.models.contract import Imagined, Members, State
 from gedanken.models.dynamics import Dynamics, in_blocks, uncertainty
 from gedanken.models.files import read_meta, read_tree, write_tree
-from gedanken.models.reward import Reward, RewardFunction, TerminationFunction
+from gedanken.models.reward import Brought, Reward, RewardFunction, TerminationFunction
 from gedanken.models.tasks import Tasks
 
 KIND = "ensemble"
@@ -125,13 +125,18 @@ class Ensemble(eqx.Module):
 
     def sample(self, state: State, action: Array, key: Array) -> Imagined:
         """One step with one member a row, noise drawn from its Gaussian (PETS' TS1)."""
-        return in_blocks(lambda rows, each: self._sample(*rows, each), (state, action), key, block=BLOCK)
+        draw_key, end_key = jax.random.split(key)
+        rows = (state.observation, action)
+        next_observation, brought = in_blocks(self._draw, rows, draw_key, block=BLOCK)
+        return self._imagined(next_observation, brought, end_key)
 
-    def _sample(self, state: State, action: Array, key: Array) -> Imagined:
-        member_key, noise_key, rest_key = jax.random.split(key, 3)
-        mean, std = self.dynamics.one_each(state.observation, action, member_key)
+    def _draw(self, rows: tuple[Array, Array], key: Array) -> tuple[Array, Brought]:
+        """Next observation and what the step brings, every row from one member of each."""
+        observation, action = rows
+        member_key, noise_key, reward_key = jax.random.split(key, 3)
+        mean, std = self.dynamics.one_each(observation, action, member_key)
         next_observation = mean + std * jax.random.normal(noise_key, mean.shape)
-        return self.conclude(state, action, next_observation, rest_key)
+        return next_observation, self.reward.one_each(observation, action, next_observation, reward_key)
 
     def step(self, state: State, action: Array, key: Array) -> Imagined:
         """One step with every member asked: drawn from one of them, with calibrated uncertainty beside it."""
@@ -150,8 +155,12 @@ class Ensemble(eqx.Module):
 
     def conclude(self, state: State, action: Array, next_observation: Array, key: Array) -> Imagined:
         """Reward, termination and cost of a step whose next observation is given."""
-        member_key, end_key = jax.random.split(key)
-        brought = self.reward.one_each(state.observation, action, next_observation, member_key)
+        reward_key, end_key = jax.random.split(key)
+        brought = self.reward.one_each(state.observation, action, next_observation, reward_key)
+        return self._imagined(next_observation, brought, end_key)
+
+    def _imagined(self, next_observation: Array, brought: Brought, end_key: Array) -> Imagined:
+        """The step as the contract wants it, with the end drawn and uncertainties not known."""
         unknown = jnp.full_like(next_observation, jnp.nan)
         return Imagined(
             state=State(next_observation),
