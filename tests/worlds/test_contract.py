@@ -1,0 +1,20 @@
+"""Every world against the contract (see tests/worlds/contract.py)."""
+
+from __future__ import annotations
+
+import pytest
+
+from gedanken.worlds.registry import rooms
+from tests.worlds.contract import SUBJECTS, Subject, WorldContract
+
+
+class TestEveryWorld(WorldContract):
+    @pytest.fixture(params=SUBJECTS, ids=lambda subject: subject.name)
+    def subject(self, request: pytest.FixtureRequest) -> Subject:
+        return request.param
+
+
+def test_every_room_of_this_package_has_a_world_under_test() -> None:
+    ours = {name for name, point in rooms().items() if point.value.startswith("gedanken.")}
+    under_test = {subject.make().env.spec.id for subject in SUBJECTS if subject.make().env.spec is not None}
+    assert ours == {"robotics"} and "InvertedPendulum-v5" in under_test, "add a Subject to tests/worlds/contract.py"
