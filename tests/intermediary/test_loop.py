@@ -226,7 +226,7 @@ def test_a_killed_run_never_overspends_and_never_runs_an_episode_twice(tmp_path:
 
 
 @pytest.mark.parametrize("agent", ["value_gradient", "sac", "icem"])
-@pytest.mark.parametrize("discrete", [False, True])
+@pytest.mark.parametrize("discrete", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_every_agent_learns_in_every_kind_of_actions(tmp_path: Path, agent: str, discrete: bool) -> None:
     world = linear(discrete=discrete)
     with Intermediary(world, config=small(budget={"steps": 40}), agent=agent, folder=tmp_path) as run:
@@ -245,6 +245,7 @@ def test_every_agent_learns_in_every_kind_of_actions(tmp_path: Path, agent: str,
     assert Ensemble.load(tmp_path / "model").observation_size == 2
 
 
+@pytest.mark.slow
 def test_observations_that_are_numbers_of_rooms(tmp_path: Path) -> None:
     world = World(Rooms(), {"steps": 1}, name="Rooms").with_horizon(HORIZON)
     with Intermediary(world, config=small(), folder=tmp_path) as run:
@@ -278,6 +279,7 @@ def test_what_is_no_agent_is_refused(tmp_path: Path) -> None:
         between(tmp_path / "b", acting="sacc")
 
 
+@pytest.mark.slow
 def test_a_real_robot(tmp_path: Path) -> None:
     config = small(
         budget={"steps": 40},
