@@ -15,9 +15,11 @@ from gedanken.agents.icem import ICEMConfig
 from gedanken.agents.sac import SACConfig
 from gedanken.agents.value_gradient import ValueGradientConfig
 from gedanken.errors import Interrupted
+from gedanken.experience.store import Experience
 from gedanken.intermediary.config import CheckConfig, CollectConfig, RunConfig
 from gedanken.intermediary.gating import GateConfig
 from gedanken.intermediary.limits import Limits
+from gedanken.intermediary.loop import Intermediary
 from gedanken.intermediary.run import Run
 from gedanken.intermediary.stages import Status
 from gedanken.models.ensemble import EnsembleConfig
@@ -28,6 +30,11 @@ from tests.fakes import AnalyticEnv, AnalyticModel, double_integrator
 HORIZON = 12
 NAME = "Linear"
 LEARNING = {"width": 8, "depth": 1, "critics": 1, "batch": 16, "chunk": 5}
+CHECKED: dict[str, Any] = {"check": CheckConfig(episodes=2, imagined=4)}
+COLLECTING: dict[str, Any] = {
+    "mode": "off",
+    "agent": "sac",
+}  # with an agent of one's own: nothing is fitted, nothing is learned
 
 
 def small(**changes: Any) -> RunConfig:
@@ -123,3 +130,16 @@ def metrics_of(folder: Path) -> list[list[str]]:
 
 def charged(run: Run, account: str = "learn") -> int:
     return run.paid(account)["steps"]
+
+
+def push(observation: Any) -> np.ndarray:
+    """A policy of the user's own."""
+    return np.clip(-observation[:1] - observation[1:], -2.0, 2.0).astype(np.float32)
+
+
+def between(folder: Path, world: World | None = None, *, acting: Any = None, **changes: Any) -> Intermediary:
+    return Intermediary(world or linear(), config=small(**changes), agent=acting, folder=folder)
+
+
+def rows_of(folder: Path, account: str) -> Any:
+    return Experience.open(folder / "experience").arrays(account=account)

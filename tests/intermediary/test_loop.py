@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,7 @@ from gedanken.agents.contract import Agent
 from gedanken.agents.icem import Planner
 from gedanken.agents.policy import PolicyAgent
 from gedanken.dreams.env import DreamEnv
-from gedanken.errors import ConfigError, Interrupted, WorldError
+from gedanken.errors import ConfigError, Interrupted
 from gedanken.experience.cost import Budget
 from gedanken.experience.store import Experience
 from gedanken.intermediary.config import CheckConfig, CollectConfig, RunConfig
@@ -32,34 +29,21 @@ from gedanken.models.ensemble import Ensemble, EnsembleConfig
 from gedanken.worlds.world import World
 from tests.intermediary.compiling import compilations
 from tests.intermediary.small import (
+    CHECKED,
+    COLLECTING,
     HORIZON,
     NAME,
-    Faulty,
     Rooms,
     StopAt,
+    between,
     linear,
     metrics_of,
     parameters,
+    push,
     result_of,
+    rows_of,
     small,
 )
-from tests.worlds.envs import raising, replaced
-
-CHECKED = {"check": CheckConfig(episodes=2, imagined=4)}
-COLLECTING = {"mode": "off", "agent": "sac"}  # with an agent of one's own: nothing is fitted, nothing is learned
-
-
-def push(observation: Any) -> np.ndarray:
-    """A policy of the user's own."""
-    return np.clip(-observation[:1] - observation[1:], -2.0, 2.0).astype(np.float32)
-
-
-def between(folder: Path, world: World | None = None, *, acting: Any = None, **changes: Any) -> Intermediary:
-    return Intermediary(world or linear(), config=small(**changes), agent=acting, folder=folder)
-
-
-def rows_of(folder: Path, account: str) -> Any:
-    return Experience.open(folder / "experience").arrays(account=account)
 
 
 @pytest.fixture(scope="module")
@@ -165,63 +149,6 @@ def test_a_run_can_be_interrupted_again_and_again(straight: Path, tmp_path: Path
     assert result_of(tmp_path) == result_of(straight) and parameters(tmp_path) == parameters(straight)
 
 
-# --- Kills ----------------------------------------------------------------------------------------------------------
-
-VICTIM = """
-import sys
-from pathlib import Path
-from tests.intermediary.test_loop import CHECKED, COLLECTING, between, push
-with between(Path(sys.argv[1]), acting=push, **CHECKED, **COLLECTING) as run:
-    run.run()
-"""
-
-
-def killed(folder: Path, label: str) -> None:
-    """Runs in a process of its own until it kills itself at a labelled point."""
-    root = Path(__file__).parents[2]
-    victim = subprocess.run(
-        [sys.executable, "-c", VICTIM, str(folder)],
-        cwd=root,
-        env={**os.environ, "GEDANKEN_KILL_AT": label, "PYTHONPATH": str(root)},
-        capture_output=True,
-        timeout=300,
-        check=False,
-    )
-    assert victim.returncode == -9, victim.stderr.decode()
-
-
-@pytest.mark.parametrize(
-    "label",
-    [
-        "act.reserved:2",
-        pytest.param("act.stepped:11", marks=pytest.mark.slow),
-        pytest.param("act.recorded:3", marks=pytest.mark.slow),
-        pytest.param("append.partly:3", marks=pytest.mark.slow),
-        pytest.param("commit.mirror_synced:3", marks=pytest.mark.slow),
-        pytest.param("act.committed:4", marks=pytest.mark.slow),
-        pytest.param("act.ended:5", marks=pytest.mark.slow),
-        pytest.param("act.stepped:65", marks=pytest.mark.slow),  # in the check
-    ],
-)
-def test_a_killed_run_never_overspends_and_never_runs_an_episode_twice(tmp_path: Path, label: str) -> None:
-    killed(tmp_path, label)
-    with between(tmp_path, acting=push, **CHECKED, **COLLECTING) as run:
-        result = run.run()
-        ledger = run._run.ledger
-        reserved = [entry.action_id for entry in ledger.entries() if entry.kind == "reserve"]
-        assert len(reserved) == len(set(reserved))
-        for account, most in ((LEARN, 60), (CHECK, 2 * HORIZON)):
-            rows, balance = rows_of(tmp_path, account), ledger.balance(account)
-            paid = balance.spent + balance.unknown
-            assert len(rows.reward) <= paid.of("steps") <= most
-            assert paid.of("steps") - len(rows.reward) <= HORIZON, "no more than one unit is in doubt"
-        ids = [header.episode_id for header in run._run.experience.headers()]
-        assert len(ids) == len(set(ids))
-        assert all(summary.complete for summary in run._run.experience.summaries())
-    assert result.paid == {"steps": 60}
-    assert result.value.count >= 1 and np.isfinite(result.value.mean)
-
-
 # --- Who acts -------------------------------------------------------------------------------------------------------
 
 
@@ -260,7 +187,7 @@ def test_a_callable_acts_as_it_is_and_the_model_is_learned_around_it(tmp_path: P
         assert result.predicted.mean is None or np.isnan(result.predicted.mean)
     rows, kinds = rows_of(tmp_path, LEARN), Experience.open(tmp_path / "experience").headers()
     assert np.array_equal(rows.action, np.stack([push(o) for o in rows.observation]))
-    assert {header.policy for header in kinds} == {f"{__name__}.push"}
+    assert {header.policy for header in kinds} == {f"{push.__module__}.push"}
 
 
 def test_an_agent_of_ones_own_acts_by_seed(tmp_path: Path) -> None:
@@ -345,66 +272,6 @@ def test_a_folder_is_not_gone_on_with_under_other_settings(straight: Path) -> No
         assert run._run.config == small(**CHECKED)
     with Intermediary(linear(), folder=straight, seed=0, budget=Budget(steps=60)) as run:
         assert run.folder == straight
-
-
-# --- What breaks ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        replaced(0, np.full(2, np.nan, np.float32)),
-        replaced(1, float("nan")),
-        raising(ZeroDivisionError("motor")),
-    ],
-    ids=["NaN observation", "NaN reward", "raises"],
-)
-@pytest.mark.parametrize("at", [3, 32])
-def test_a_world_that_fails_stops_the_run_and_nothing_is_lost(tmp_path: Path, fault: Any, at: int) -> None:
-    world = World(Faulty(at, fault), {"steps": 1}, name=NAME).with_horizon(HORIZON)
-    with between(tmp_path, world, acting=push, **COLLECTING) as run, pytest.raises(WorldError):
-        run.run()
-    done = len(rows_of(tmp_path, LEARN).reward)
-    assert done == at - 1, "what had happened before is on the disk"
-    with between(tmp_path, acting=push, **COLLECTING) as run:
-        unknown = run._run.ledger.balance(LEARN).unknown.of("steps")
-        assert unknown >= 1
-        result = run.run()
-        assert result.paid == {"steps": 60}, "what is in doubt stays charged"
-    rows = rows_of(tmp_path, LEARN)
-    assert np.isfinite(rows.observation).all() and np.isfinite(rows.reward).all()
-    assert len(rows.reward) == 60 - unknown + _recorded_in_doubt(tmp_path)
-
-
-def _recorded_in_doubt(folder: Path) -> int:
-    """Steps on record of episodes whose unit is in doubt."""
-    summaries = Experience.open(folder / "experience").summaries()
-    return sum(s.length for s in summaries if s.outcome.failure_mode == "interrupted")
-
-
-def test_a_world_that_fails_at_once_stops_the_run(tmp_path: Path) -> None:
-    fault = raising(RuntimeError("no power"))
-    world = World(Faulty(0, fault), {"steps": 1}, name=NAME).with_horizon(HORIZON)
-    with between(tmp_path, world, acting=push, **COLLECTING) as run:
-        with pytest.raises(WorldError, match="no power"):
-            run.run()
-        assert run._run.paid() == {"steps": 0}
-
-
-def test_a_policy_that_fails_stops_the_run_and_it_goes_on(tmp_path: Path) -> None:
-    calls = []
-
-    def failing(observation: Any) -> np.ndarray:
-        calls.append(observation)
-        if len(calls) == 10:
-            raise ArithmeticError("policy")
-        return push(observation)
-
-    with between(tmp_path, acting=failing, **COLLECTING) as run, pytest.raises(ArithmeticError):
-        run.run()
-    with between(tmp_path, acting=failing, **COLLECTING) as run:
-        assert run.run().paid == {"steps": 60}
-    assert len(rows_of(tmp_path, LEARN).reward) == 60
 
 
 # --- The dream ------------------------------------------------------------------------------------------------------
