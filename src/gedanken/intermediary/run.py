@@ -33,7 +33,7 @@ from gedanken.agents.sac import SAC
 from gedanken.agents.value_gradient import ValueGradient
 from gedanken.errors import ConfigError, FileError
 from gedanken.experience.codec import Codec
-from gedanken.experience.cost import Budget
+from gedanken.experience.cost import Budget, Cost
 from gedanken.experience.files import write_text
 from gedanken.experience.recorder import Recorder
 from gedanken.experience.store import Experience
@@ -114,12 +114,6 @@ class Run:
         # Refuses spaces it cannot serve, and limits on what is not observed, before anything is written or paid.
         config.gate.limits.check_size(Codec(world.observation_space, world.action_space).observation_size)
         folder.mkdir(parents=True, exist_ok=True)
-        Experience.create(
-            folder / "experience",
-            observation_space=world.observation_space,
-            action_space=world.action_space,
-            world=world.name,
-        ).close()
         write_text(folder / "config.json", json.dumps(described, indent=2))
         return cls.open(folder, world=world)
 
@@ -141,7 +135,7 @@ class Run:
         world = make_world(config.world) if world is None else world
         budgets = {LEARN: Budget(config.budget), CHECK: check_budget(config, world)}
         with ExitStack() as on_failure:
-            experience = on_failure.enter_context(Experience.open(folder / "experience", write=True))
+            experience = on_failure.enter_context(_experience(folder / "experience", world))
             _check_world(experience, world)
             ledger = on_failure.enter_context(
                 Ledger.open(folder / "ledger.sqlite", budgets=budgets, run_id=described["id"])
@@ -162,7 +156,7 @@ class Run:
     ) -> Self:
         """A run whose model and agent have learned nothing yet."""
         codec = Codec(world.observation_space, world.action_space)
-        resources = tuple(sorted(set(config.budget) | set(world.price(world.action_space.sample()))))
+        resources = tuple(sorted(set(config.budget) | set(typical_price(world))))
         root = jax.random.key(config.seed)
         # Without leave to imagine, SAC learns from paid steps alone.
         sac = dataclasses.replace(config.sac, imagined_share=0.0) if config.mode in ("off", "shadow") else config.sac
@@ -268,6 +262,15 @@ class Run:
         return path
 
 
+def _experience(folder: Path, world: World) -> Experience:
+    """The run's experience, begun where this is the first time."""
+    if (folder / "manifest.json").exists():
+        return Experience.open(folder, write=True)
+    return Experience.create(
+        folder, observation_space=world.observation_space, action_space=world.action_space, world=world.name
+    )
+
+
 def run_id(config: RunConfig, world: World) -> str:
     """Names a run by what it is: its world and its whole configuration."""
     text = json.dumps({"world": world.name, "config": to_plain(config)}, sort_keys=True)
@@ -320,6 +323,12 @@ def capacity(config: RunConfig) -> int:
     return max(256, min(steps, 1_000_000))
 
 
+def typical_price(world: World) -> Cost:
+    """What the middle of the action space (of choices, the first) costs at most: with fixed prices, any action."""
+    codec = Codec(world.observation_space, world.action_space)
+    return world.price(codec.decode_action(np.zeros(codec.action_size, np.float32)))
+
+
 def check_budget(config: RunConfig, world: World) -> Budget:
     """What the check may cost: its episodes at their longest.
 
@@ -333,12 +342,12 @@ def check_budget(config: RunConfig, world: World) -> Budget:
             do="wrap it: world.with_horizon(n), or gymnasium.make(id, max_episode_steps=n).",
         )
     steps = max(1, config.check.episodes) * horizon
-    return Budget(dict(world.price(world.action_space.sample()).times(steps)))
+    return Budget(dict(typical_price(world).times(steps)))
 
 
 def _check_resources(config: RunConfig, world: World) -> None:
     """Refuses a budget that limits nothing: a misspelt resource would let the run go on for ever."""
-    charged = {name for name, amount in world.price(world.action_space.sample()).items() if amount}
+    charged = {name for name, amount in typical_price(world).items() if amount}
     if not charged & set(config.budget):
         raise ConfigError(
             "The budget limits nothing that this world charges.",

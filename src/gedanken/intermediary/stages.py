@@ -24,7 +24,7 @@ from gedanken.experience.findings import Curation
 from gedanken.experience.split import is_held_out
 from gedanken.experience.transition import Episode
 from gedanken.intermediary.gating import Behaviour, draw, gated
-from gedanken.intermediary.run import CHECK, LEARN, Run
+from gedanken.intermediary.run import CHECK, LEARN, Run, typical_price
 from gedanken.models.data import Columns
 from gedanken.models.fitting import FitReport
 from gedanken.models.fitting import fit as fit_ensemble
@@ -70,7 +70,7 @@ def collect(
         watch: told after every episode.
     """
     episodes: list[Episode] = []
-    while run.learning_rows - run.counters.rows_at_start < steps:
+    while run.learning_rows - run.counters.rows_at_start < steps and can_pay(run):
         index = run.next_episode[LEARN]
         acting = behaviour(run, agent, index)
         try:
@@ -96,6 +96,12 @@ def collect(
             watch(status(run, "collect", last_return=episode.total_reward))
     read_experience(run)
     return episodes
+
+
+def can_pay(run: Run) -> bool:
+    """Whether a typical step can still be paid for; the ledger has the last word."""
+    left = run.ledger.balance(LEARN).left
+    return all(left.of(name) >= amount for name, amount in typical_price(run.world).items() if name in left)
 
 
 def behaviour(run: Run, agent: Agent | None, index: int) -> Behaviour:
