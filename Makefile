@@ -96,12 +96,21 @@ SEEDS ?= 0 1 2
 MEASURE := $(BIN)/python -m
 CURVE = $(MEASURE) benchmarks.peer_$(1) curve --seeds $(SEEDS) --parallel $(PARALLEL)
 
-.PHONY: bench bench-peers tables report
-bench: bench-peers tables  ## all benchmarks, about half a day on one core, and the tables made of them
+.PHONY: bench bench-own bench-peers tables report
+bench: bench-own bench-peers tables  ## all benchmarks, about a day on one core, and the tables made of them
+
+OURS = $(MEASURE) benchmarks.learning --seeds $(SEEDS) --parallel $(PARALLEL)
+bench-own: install-dev install-peers  ## Gedanken's own, and what is timed beside a peer in one run
+	$(MEASURE) benchmarks.throughput
+	$(MEASURE) benchmarks.ledger
+	$(MEASURE) benchmarks.experience
+	$(OURS) --world InvertedPendulum-v5 --steps 1500
+	$(OURS) --world Pendulum-v1 --steps 2000
+	$(OURS) --world Hopper-v5 --steps 50000
+	$(OURS) --world HalfCheetah-v5 --steps 50000
 
 bench-peers: install-dev install-peers  ## the peers alone: Stable-Baselines3, SBX, mbrl-lib
 	$(MEASURE) benchmarks.peer_sb3 updates
-	$(MEASURE) benchmarks.peer_mbrl imagine
 	$(call CURVE,mbrl) --world InvertedPendulum-v5
 	$(call CURVE,mbrl) --world Pendulum-v1
 	$(call CURVE,sb3) --world InvertedPendulum-v5 --steps 20000
