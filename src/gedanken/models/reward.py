@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from gedanken.models.dynamics import log_variance, rotate, split_even
+from gedanken.models.dynamics import log_variance, random_offset, rotate, split_even
 from gedanken.models.networks import MLP, Standardiser
 
 RewardFunction = Callable[[Array, Array, Array], Array]
@@ -109,7 +109,7 @@ class Reward(eqx.Module):
             pick = jax.random.randint(key, (1, batch, 1), 0, count)
             raw = jnp.take_along_axis(answers, pick, 0)[0]
         else:
-            offset = jax.random.randint(key, (), 0, batch)
+            offset = random_offset(key, batch)
             parts = split_even(rotate(x, offset), count)
             raw = jnp.concatenate([member(part) for member, part in zip(self.members, parts, strict=True)])
             raw = rotate(raw, batch - offset)
