@@ -27,8 +27,8 @@ class Dynamics(eqx.Module):
     """M networks, each a Gaussian over the next observation given observation and action.
 
     Inputs, and targets (the change of the observation, or the next observation itself when `direct`), are
-    standardised. Members are separate modules in a tuple and evaluated by separate 2-D products: on CPU that is about
-    twice as fast as one batched product over a stacked axis (see benchmarks/throughput.py).
+    standardised. Members are separate modules in a tuple, evaluated by
+    separate 2-D products (benchmarks/throughput.py measures one batched product beside them).
     """
 
     members: tuple[MLP, ...]
