@@ -69,7 +69,7 @@ def test_a_saturated_actor_stays_finite(push: float) -> None:
         action, log_probability = a.sample(states(), jax.random.key(0))
         return action.sum() + log_probability.sum()
 
-    value, gradient = eqx.filter_value_and_grad(total)(a)
+    value, gradient = eqx.filter_jit(eqx.filter_value_and_grad(total))(a)
     assert np.isfinite(value)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
@@ -104,7 +104,8 @@ def test_discrete_actions_are_one_hot_and_as_frequent_as_their_probability() -> 
 def test_what_a_choice_brings_pulls_the_policy_towards_it() -> None:
     a = actor(discrete=True, action_size=3)
     observation, worth = jnp.repeat(states(1), 2000, axis=0), jnp.array([0.0, 0.0, 1.0])
-    gradient = eqx.filter_grad(lambda a: (a.sample(observation, jax.random.key(0))[0] @ worth).mean())(a)
+    pulled = eqx.filter_grad(lambda a: (a.sample(observation, jax.random.key(0))[0] @ worth).mean())
+    gradient = eqx.filter_jit(pulled)(a)
     pull = np.asarray(gradient.network.layers[-1].bias)
     assert pull[2] > 0 > pull[:2].max()
 
@@ -116,8 +117,8 @@ def test_the_entropy_of_a_discrete_policy_can_be_climbed() -> None:
         log_probability = jax.nn.log_softmax(a.network(observation[:1]))
         return -(jnp.exp(log_probability) * log_probability).sum()
 
-    sampled = eqx.filter_grad(lambda a: -a.sample(observation, jax.random.key(0))[1].mean())(a)
-    wanted = np.asarray(eqx.filter_grad(exact)(a).network.layers[-1].bias)
+    sampled = eqx.filter_jit(eqx.filter_grad(lambda a: -a.sample(observation, jax.random.key(0))[1].mean()))(a)
+    wanted = np.asarray(eqx.filter_jit(eqx.filter_grad(exact))(a).network.layers[-1].bias)
     got = np.asarray(sampled.network.layers[-1].bias)
     assert got @ wanted > 0.5 * np.linalg.norm(got) * np.linalg.norm(wanted)
     assert np.linalg.norm(got) > 0.3 * np.linalg.norm(wanted)
