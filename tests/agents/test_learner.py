@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -93,6 +94,20 @@ def test_a_huge_gradient_is_clipped() -> None:
     for a, b in zip(leaves(one.actor.network), leaves(other.actor.network), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5)
         assert np.isfinite(b).all()
+
+
+def test_without_a_limit_nothing_is_clipped() -> None:
+    """Adam remembers the gradient: after a huge one, a small one hardly moves anything."""
+    free = dataclasses.replace(SMALL, gradient_clip=None)
+    moved = {}
+    for config in (SMALL, free):
+        state = init(D, A, discrete=False, config=config, actor_key=jax.random.key(0), critic_key=jax.random.key(1))
+        once = advance(state, config, **gradients(state, 1e3), entropy=jnp.asarray(0.0))
+        twice = advance(once, config, **gradients(once, 1e-3), entropy=jnp.asarray(0.0))
+        pairs = zip(leaves(once.actor.network), leaves(twice.actor.network), strict=True)
+        moved[config.gradient_clip] = max(float(jnp.abs(b - a).max()) for a, b in pairs)
+        assert moved[config.gradient_clip] > 0
+    assert moved[1.0] != pytest.approx(moved[None], rel=1e-2)
 
 
 # --- The scale of the paid data -------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gedanken.agents.learner import ActorCritic, Progress
-from gedanken.agents.sac import SAC, SACConfig, _actor_loss, learn, paid_transitions, update
-from gedanken.dreams.rollout import Transitions, empty_buffer
+from gedanken.agents.sac import SAC, SACConfig, _actor_loss, _batches, paid_transitions, update
+from gedanken.dreams.rollout import Transitions, empty_buffer, pack
 from gedanken.dreams.truncation import NoTruncation
 from gedanken.errors import ConfigError
 from gedanken.models.contract import State
@@ -108,20 +108,20 @@ def scaled(config: SACConfig, scale: float = 5.0) -> ActorCritic:
 
 
 def test_an_update_is_that_of_the_paper() -> None:
-    config, rows, key = SACConfig(**SMALL, discount=0.9), some_rows(), jax.random.key(2)
+    config, rows = SACConfig(**SMALL, discount=0.9), some_rows()
     state = scaled(config)
-    after, metrics = eqx.filter_jit(update)(state, rows, key, config)
+    noise = state.actor.noise(jax.random.key(2), (2, rows.reward.shape[0]))
+    after, metrics = eqx.filter_jit(update)(state, rows, noise, config)
 
-    next_key, actor_key = jax.random.split(key)
     alpha = float(jnp.exp(state.log_temperature))
-    following, log_probability = state.actor.sample(rows.next_observation, next_key)
+    following, log_probability = state.actor.act(rows.next_observation, noise[0])
     future = np.asarray(state.target(rows.next_observation, following)).min(0) - alpha * np.asarray(log_probability)
     target = np.asarray(rows.reward) / 5.0 + 0.9 * (1.0 - np.asarray(rows.terminated)) * future
     estimates = np.asarray(state.critics(rows.observation, rows.action))
     assert float(metrics["critic_loss"]) == pytest.approx(np.square(estimates - target).mean(1).sum(), rel=1e-4)
     assert float(metrics["value"]) == pytest.approx(5.0 * target.mean(), rel=1e-3)
 
-    action, log_probability = state.actor.sample(rows.observation, actor_key)
+    action, log_probability = state.actor.act(rows.observation, noise[1])
     worth = np.asarray(state.critics(rows.observation, action)).min(0)
     wanted = (alpha * np.asarray(log_probability) - worth).mean()
     assert float(metrics["actor_loss"]) == pytest.approx(wanted, rel=1e-3, abs=1e-4)
@@ -135,10 +135,11 @@ def test_an_update_is_that_of_the_paper() -> None:
 def test_the_actors_gradient_is_that_of_finite_differences(batch: int) -> None:
     config, observation = SACConfig(**SMALL), some_rows(batch).observation
     state = scaled(config)._replace(log_temperature=jnp.log(jnp.asarray(0.3)))
+    noise = state.actor.noise(jax.random.key(4), (batch,))
 
     @eqx.filter_jit
     def loss(network: Any) -> jax.Array:
-        return _actor_loss(network, state, observation, jax.random.key(4))[0]
+        return _actor_loss(network, state, observation, noise)[0]
 
     network = eqx.filter(state.actor.network, eqx.is_array)
     gradient = eqx.filter_jit(jax.grad(loss))(network)
@@ -156,8 +157,9 @@ def test_the_actors_gradient_is_that_of_finite_differences(batch: int) -> None:
 
 def test_neither_target_nor_critics_are_pulled_by_the_actors_loss() -> None:
     config = SACConfig(**SMALL)
-    state = scaled(config)
-    after, _ = eqx.filter_jit(update)(state, some_rows(), jax.random.key(0), config)
+    state, rows = scaled(config), some_rows()
+    noise = state.actor.noise(jax.random.key(0), (2, rows.reward.shape[0]))
+    after, _ = eqx.filter_jit(update)(state, rows, noise, config)
     moved = zip(jax.tree.leaves(state.target.networks), jax.tree.leaves(after.target.networks), strict=True)
     followed = zip(jax.tree.leaves(after.critics.networks), jax.tree.leaves(after.target.networks), strict=True)
     for (old, new), (source, _) in zip(moved, followed, strict=True):
@@ -207,17 +209,25 @@ def test_without_imagined_rows_no_model_is_needed() -> None:
         SAC(SACConfig(**SMALL)).learn(state, None, table, truncation=NoTruncation(), updates=25, key=key)
 
 
-def test_while_nothing_was_imagined_the_paid_rows_stand_in() -> None:
-    config = SACConfig(**{**SMALL, "imagined_share": 1.0})
-    table = paid(double_integrator(), reach=1.0)
-    rows = paid_transitions(table)
+@pytest.mark.parametrize("share", [0.75, 1.0])
+def test_while_nothing_was_imagined_the_paid_rows_stand_in(share: float) -> None:
+    config = SACConfig(**{**SMALL, "imagined_share": share})
+    rows = paid_transitions(paid(double_integrator(), reach=1.0))
     nothing = empty_buffer(jax.tree.map(lambda x: x[:1], rows.items), 100)
-    one, _ = learn(fresh(double_integrator(), config), rows, nothing, jax.random.key(0), config=config)
-    real = SACConfig(**{**SMALL, "imagined_share": 0.0})
-    other, _ = learn(fresh(double_integrator(), real), rows, nothing, jax.random.key(0), config=real)
-    for a, b in zip(jax.tree.leaves(one.actor), jax.tree.leaves(other.actor), strict=True):
-        if eqx.is_array(a):
-            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    batches = _batches(rows, nothing, jax.random.key(0), config)
+    assert batches.observation.shape[:2] == (config.chunk, config.batch)
+    known = {tuple(row) for row in np.asarray(rows.items.observation[: int(rows.size)])}
+    assert {tuple(row) for row in np.asarray(batches.observation).reshape(-1, 2)} <= known
+
+
+@pytest.mark.parametrize("share", [0.25, 0.75])
+def test_each_batch_holds_its_share_of_imagined_rows(share: float) -> None:
+    config = SACConfig(**{**SMALL, "imagined_share": share})
+    rows = paid_transitions(paid(double_integrator(), reach=1.0))
+    blank = jax.tree.map(lambda x: jnp.zeros_like(x[:5]), rows.items)
+    dreamt = pack(empty_buffer(rows.items, 8), blank, jnp.ones(5, bool))
+    rewards = np.asarray(_batches(rows, dreamt, jax.random.key(0), config).reward)
+    np.testing.assert_array_equal((rewards == 0).sum(1), config.imagined_rows)
 
 
 def test_padding_is_never_drawn() -> None:

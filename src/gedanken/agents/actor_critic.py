@@ -65,10 +65,19 @@ class Actor(eqx.Module):
 
     def sample(self, observation: Array, key: Array) -> tuple[Array, Array]:
         """[B, D] -> action [B, A] and its log-probability [B]."""
+        return self.act(observation, self.noise(key, observation.shape[:-1]))
+
+    def noise(self, key: Array, shape: tuple[int, ...]) -> Array:
+        """What `act` needs to draw actions of `shape`: [*shape, A]. For many updates it is cheaper drawn at once."""
+        draw = jax.random.gumbel if self.discrete else jax.random.normal
+        return draw(key, (*shape, self.action_size))
+
+    def act(self, observation: Array, noise: Array) -> tuple[Array, Array]:
+        """[B, D] and noise [B, A] -> the action that the noise decides, [B, A], and its log-probability [B]."""
         answer = self.network(self.inputs.into(observation))
         if self.discrete:
             log_probabilities = jax.nn.log_softmax(answer)
-            noisy = answer + jax.random.gumbel(key, answer.shape)
+            noisy = answer + noise
             soft = jax.nn.softmax(noisy)
             hard = jax.nn.one_hot(noisy.argmax(-1), self.action_size)
             action = soft + jax.lax.stop_gradient(hard - soft)
@@ -78,7 +87,6 @@ class Actor(eqx.Module):
             expected = (jnp.exp(log_probabilities) * log_probabilities).sum(-1)
             return action, expected + jax.lax.stop_gradient(drawn - expected)
         mean, log_std = self._gaussian(answer)
-        noise = jax.random.normal(key, mean.shape)
         before = mean + jnp.exp(log_std) * noise
         gaussian = -0.5 * jnp.square(noise) - log_std - 0.5 * math.log(2 * math.pi)
         # log(1 - tanh(x)^2) in a form that does not cancel for large |x|.
@@ -101,12 +109,13 @@ class Actor(eqx.Module):
 class Critics(eqx.Module):
     """K independent estimates of the soft return of acting so here and by the policy afterwards.
 
-    The networks predict in units of `scale`, so that they see targets of order 1 whatever the world's rewards are.
-    `bounds` [2], in the world's units, are the least and the largest return that rewards like the real ones can add up
-    to; a target never lies outside, so that a model's error cannot feed on itself without limit.
+    The K networks are one, whose arrays have a leading axis K: a batched product costs as much as K products, and all
+    that surrounds it is done once. They predict in units of `scale`, so that they see targets of order 1 whatever the
+    world's rewards are. `bounds` [2], in the world's units, are the least and the largest return that rewards like the
+    real ones can add up to; a target never lies outside, so that a model's error cannot feed on itself without limit.
     """
 
-    networks: tuple[MLP, ...]
+    networks: MLP
     inputs: Standardiser
     scale: Array
     bounds: Array
@@ -123,8 +132,8 @@ class Critics(eqx.Module):
         activation: Activation = "silu",
         key: Array,
     ) -> None:
-        self.networks = tuple(
-            MLP(
+        def network(key: Array) -> MLP:
+            return MLP(
                 observation_size + action_size,
                 1,
                 width=width,
@@ -132,10 +141,10 @@ class Critics(eqx.Module):
                 layer_norm=layer_norm,
                 activation=ACTIVATIONS[activation],
                 final_scale=0.1,
-                key=k,
+                key=key,
             )
-            for k in jax.random.split(key, count)
-        )
+
+        self.networks = eqx.filter_vmap(network)(jax.random.split(key, count))
         self.inputs = Standardiser.identity(observation_size)
         self.scale = jnp.ones(())
         self.bounds = jnp.array([-jnp.inf, jnp.inf])
@@ -143,7 +152,8 @@ class Critics(eqx.Module):
     def __call__(self, observation: Array, action: Array) -> Array:
         """[B, D], [B, A] -> [K, B], in units of `scale`."""
         x = jnp.concatenate([self.inputs.into(observation), action], -1)
-        return jnp.stack([network(x)[:, 0] for network in self.networks])
+        answers: Array = eqx.filter_vmap(lambda network: network(x))(self.networks)
+        return answers[..., 0]
 
     def target(self, observation: Array, action: Array) -> Array:
         """[B, D], [B, A] -> [B]: the smallest estimate, within the bounds, in units of `scale`."""
@@ -152,16 +162,12 @@ class Critics(eqx.Module):
 
     def rescaled(self, scale: Array) -> Critics:
         """The same estimates in new units: the last layers absorb the change (van Hasselt et al. 2016, PopArt)."""
-        ratio = self.scale / scale
-        networks = tuple(
-            eqx.tree_at(
-                lambda n: (n.layers[-1].weight, n.layers[-1].bias),
-                network,
-                (network.layers[-1].weight * ratio, network.layers[-1].bias * ratio),
-            )
-            for network in self.networks
+        ratio, last = self.scale / scale, self.networks.layers[-1]
+        rescaled: Critics = eqx.tree_at(
+            lambda c: (c.networks.layers[-1].weight, c.networks.layers[-1].bias, c.scale),
+            self,
+            (last.weight * ratio, last.bias * ratio, jnp.asarray(scale)),
         )
-        rescaled: Critics = eqx.tree_at(lambda c: (c.networks, c.scale), self, (networks, jnp.asarray(scale)))
         return rescaled
 
 

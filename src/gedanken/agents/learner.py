@@ -48,8 +48,8 @@ class ActorCriticConfig:
     """entropy temperature alpha at the start, in units of the reward scale"""
     target_rate: float = 0.005
     """share by which the target critics follow at each update"""
-    gradient_clip: float = 10.0
-    """largest global norm of a gradient"""
+    gradient_clip: float | None = 10.0
+    """largest global norm of a gradient; None does not clip"""
 
     def __post_init__(self) -> None:
         for name in ("width", "depth", "critics", "batch"):
@@ -59,13 +59,17 @@ class ActorCriticConfig:
             raise ConfigError("The discount lies outside (0, 1).", given=self.discount, do="use 0.99, for example.")
 
     def actor_optimiser(self) -> optax.GradientTransformation:
-        return optax.chain(optax.clip_by_global_norm(self.gradient_clip), optax.adam(self.actor_learning_rate))
+        return self._adam(self.actor_learning_rate)
 
     def critic_optimiser(self) -> optax.GradientTransformation:
-        return optax.chain(optax.clip_by_global_norm(self.gradient_clip), optax.adam(self.critic_learning_rate))
+        return self._adam(self.critic_learning_rate)
 
     def temperature_optimiser(self) -> optax.GradientTransformation:
         return optax.adam(self.temperature_learning_rate)
+
+    def _adam(self, rate: float) -> optax.GradientTransformation:
+        adam = optax.adam(rate)
+        return adam if self.gradient_clip is None else optax.chain(optax.clip_by_global_norm(self.gradient_clip), adam)
 
 
 class ActorCritic(NamedTuple):
