@@ -31,10 +31,7 @@ HORIZON = 12
 NAME = "Linear"
 LEARNING = {"width": 8, "depth": 1, "critics": 1, "batch": 16, "chunk": 5}
 CHECKED: dict[str, Any] = {"check": CheckConfig(episodes=2, imagined=4)}
-COLLECTING: dict[str, Any] = {
-    "mode": "off",
-    "agent": "sac",
-}  # with an agent of one's own: nothing is fitted, nothing is learned
+COLLECTING: dict[str, Any] = {"mode": "off"}  # with an agent of one's own: nothing is fitted, nothing is learned
 
 
 def small(**changes: Any) -> RunConfig:

@@ -202,8 +202,9 @@ def test_an_agent_of_ones_own_acts_by_seed(tmp_path: Path) -> None:
 def test_what_is_no_agent_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         between(tmp_path / "a", acting=5)
-    with pytest.raises(ConfigError, match="`agent` has the wrong type"):
+    with pytest.raises(ConfigError, match="There is no agent 'sacc'") as caught:
         between(tmp_path / "b", acting="sacc")
+    assert "sac" in str(caught.value.expected) and not (tmp_path / "b").exists()
 
 
 @pytest.mark.slow

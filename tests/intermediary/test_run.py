@@ -77,7 +77,7 @@ def dictionaries() -> World:
             ConfigError,
             r"observation\[2\].*0 to 1",
         ),
-        (linear, small(agent="sacc"), ConfigError, "`agent` has the wrong type"),
+        (linear, small(agent="sacc"), ConfigError, "There is no agent 'sacc'"),
     ],
 )
 def test_what_cannot_become_a_run_leaves_nothing_behind(
@@ -111,7 +111,7 @@ def test_what_was_left_is_found_again(tmp_path: Path) -> None:
         run.counters.round, run.counters.rows_at_start, run.counters.imagined_steps = 3, 14, 99
         run.checkpoint()
     with Run.open(tmp_path, world=linear()) as again:
-        assert same(again.model, run.model) and same(again.agent, run.agent)
+        assert same(again.model, run.model) and same(again.learned, run.learned)
         counters = (again.counters.round, again.counters.rows_at_start, again.counters.imagined_steps)
         assert counters == (3, 14, 99) and again.seconds >= run.counters.seconds > 0
         assert again.learning_rows == run.learning_rows == charged(again) == 21
@@ -132,7 +132,7 @@ def test_keys_depend_on_the_seed_and_the_path_only(tmp_path: Path) -> None:
         keys = [run.key(*path) for run in (one, other) for path in ((3,), (3, 0), (3, 1), (4, 1))]
         assert len({tuple(np.asarray(jax.random.key_data(key)).tolist()) for key in keys}) == len(keys)
         assert same(jax.random.key_data(one.key(3, 1)), jax.random.key_data(one.key(3, 1)))
-        assert not same(one.model, other.model) and not same(one.agent, other.agent)
+        assert not same(one.model, other.model) and not same(one.learned, other.learned)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

@@ -147,9 +147,9 @@ def test_fitting_and_learning_change_model_and_agent_and_are_accounted_for(run: 
 def test_no_updates_change_no_network(run: Run) -> None:
     collect(run, steps=20, horizon=7, agent=None)
     fit(run)
-    before = run.agent.actor.network
+    before = run.learned.actor.network
     assert learn(run, updates=0).imagined_steps == 0
-    weights = zip(before.layers, run.agent.actor.network.layers, strict=True)
+    weights = zip(before.layers, run.learned.actor.network.layers, strict=True)
     assert all(np.array_equal(a.weight, b.weight) for a, b in weights)
 
 

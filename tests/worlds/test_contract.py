@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gedanken.worlds.registry import rooms
+from gedanken import plugins
+from gedanken.worlds.registry import GROUP
 from tests.worlds.contract import SUBJECTS, Subject, WorldContract
 
 
@@ -15,6 +16,6 @@ class TestEveryWorld(WorldContract):
 
 
 def test_every_room_of_this_package_has_a_world_under_test() -> None:
-    ours = {name for name, point in rooms().items() if point.value.startswith("gedanken.")}
+    ours = {name for name, point in plugins.find(GROUP).items() if point.value.startswith("gedanken.")}
     under_test = {subject.make().env.spec.id for subject in SUBJECTS if subject.make().env.spec is not None}
     assert ours == {"robotics"} and "InvertedPendulum-v5" in under_test, "add a Subject to tests/worlds/contract.py"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gedanken import plugins
 from gedanken.errors import ConfigError
 from gedanken.worlds import registry
 from gedanken.worlds.world import World
@@ -25,7 +26,7 @@ def rooms(monkeypatch: pytest.MonkeyPatch) -> None:
         EntryPoint("gone", "no_such_package.anywhere:make", registry.GROUP),
         EntryPoint("empty", f"{__name__}:no_such_factory", registry.GROUP),
     ]
-    monkeypatch.setattr(registry, "entry_points", lambda *, group: points if group == registry.GROUP else [])
+    monkeypatch.setattr(plugins, "entry_points", lambda *, group: points if group == registry.GROUP else [])
 
 
 def test_a_room_makes_its_worlds() -> None:

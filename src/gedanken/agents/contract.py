@@ -15,3 +15,17 @@ class Agent(Protocol):
 
     def act(self, observation: Any, *, seed: int | None = None) -> Any:
         """One action of the world's action space. Deterministic without a seed; explores by `seed` with one."""
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """An agent that remembers what happened in an episode, and must be told when another begins."""
+
+    def reset(self) -> None:
+        """Forgets the episode so far."""
+
+
+def begin_episode(agent: Agent) -> None:
+    """Tells an agent with a memory that an episode begins."""
+    if isinstance(agent, Remembers):
+        agent.reset()

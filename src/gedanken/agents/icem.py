@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gedanken.agents.learner import Progress
+from gedanken.dreams.truncation import Truncation
 from gedanken.errors import ConfigError
 from gedanken.experience.codec import Codec
 from gedanken.models.contract import State, VectorModel
+from gedanken.models.data import TransitionTable
 
 Value = Callable[[jax.Array], jax.Array]
 """observation [B, D] -> [B], the expected return from there on."""
@@ -246,6 +249,38 @@ class Planner:
             explore=seed is not None,
         )
         return self.codec.decode_action(np.asarray(action))
+
+
+@dataclass(frozen=True)
+class ICEM:
+    """The planner as a `Learner`: it has nothing to learn but the model, which is given anew in every round."""
+
+    config: ICEMConfig = field(default_factory=ICEMConfig)
+    name: ClassVar[str] = "icem"
+
+    def init(self, observation_size: int, action_size: int, *, discrete: bool, key: jax.Array) -> tuple[()]:  # noqa: ARG002
+        return ()
+
+    def learn(
+        self,
+        state: tuple[()],
+        model: VectorModel,  # noqa: ARG002
+        table: TransitionTable,  # noqa: ARG002
+        *,
+        truncation: Truncation,  # noqa: ARG002
+        updates: int,  # noqa: ARG002
+        key: jax.Array,  # noqa: ARG002
+        on_chunk: Callable[[int, Progress], None] | None = None,  # noqa: ARG002
+    ) -> tuple[tuple[()], Progress]:
+        """Nothing to do."""
+        return state, Progress({}, 0)
+
+    def agent(self, state: tuple[()], model: VectorModel, codec: Codec) -> Planner:  # noqa: ARG002
+        return Planner(model, codec, self.config)
+
+    def model_free(self) -> None:
+        """Nothing: there is nothing to plan in."""
+        return
 
 
 # --- Inside ---------------------------------------------------------------------------------------------------------

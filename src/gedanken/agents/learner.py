@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -13,8 +13,10 @@ import optax
 from jax import Array
 
 from gedanken.agents.actor_critic import Activation, Actor, Critics, polyak
+from gedanken.agents.contract import Agent
 from gedanken.dreams.truncation import Truncation
 from gedanken.errors import ConfigError
+from gedanken.experience.codec import Codec
 from gedanken.models.contract import VectorModel
 from gedanken.models.data import TransitionTable
 from gedanken.models.networks import Standardiser
@@ -180,19 +182,24 @@ class Progress(NamedTuple):
     imagined_steps: int
 
 
+@runtime_checkable
 class Learner(Protocol):
-    """An agent that learns in a model from where the real world has been."""
+    """How an agent comes to be, with its settings: a frozen dataclass behind an entry point of `gedanken.agents`.
+
+    What it has learned, its *state*, is a pytree whose arrays keep their number and shapes: a run's checkpoint holds
+    them. `ActorCritic` is an example.
+    """
 
     @property
     def name(self) -> str:
         """As the configuration calls it."""
 
-    def init(self, observation_size: int, action_size: int, *, discrete: bool, key: Array) -> ActorCritic:
-        """A fresh agent."""
+    def init(self, observation_size: int, action_size: int, *, discrete: bool, key: Array) -> Any:
+        """The state of one that has learned nothing yet."""
 
     def learn(
         self,
-        state: ActorCritic,
+        state: Any,
         model: VectorModel,
         table: TransitionTable,
         *,
@@ -200,5 +207,14 @@ class Learner(Protocol):
         updates: int,
         key: Array,
         on_chunk: Callable[[int, Progress], None] | None = None,
-    ) -> tuple[ActorCritic, Progress]:
-        """Learns for `updates` updates; `on_chunk(updates so far, progress so far)` may raise to stop in between."""
+    ) -> tuple[Any, Progress]:
+        """Learns for `updates` updates from where the real world has been.
+
+        `on_chunk(updates so far, progress so far)` may raise to stop in between.
+        """
+
+    def agent(self, state: Any, model: VectorModel, codec: Codec) -> Agent:
+        """The agent that acts by this state."""
+
+    def model_free(self) -> Learner | None:
+        """The same on paid steps alone, for modes in which nothing may be imagined; None where it needs a model."""

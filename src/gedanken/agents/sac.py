@@ -6,6 +6,7 @@ With `imagined_share` 0 it is plain SAC on paid transitions: the model-free base
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,9 +19,11 @@ from jax import Array
 
 from gedanken.agents.actor_critic import Actor, Critics
 from gedanken.agents.learner import ActorCritic, ActorCriticConfig, Progress, advance, init, prepare
+from gedanken.agents.policy import PolicyAgent
 from gedanken.dreams.rollout import Buffer, Transitions, empty_buffer, flatten, imagine, pack, sample_rows
 from gedanken.dreams.truncation import Truncation
 from gedanken.errors import ConfigError
+from gedanken.experience.codec import Codec
 from gedanken.models.contract import State, VectorModel
 from gedanken.models.data import TransitionTable
 
@@ -104,6 +107,14 @@ class SAC:
             if on_chunk is not None:
                 on_chunk(done, Progress(metrics, imagined))
         return state, Progress(metrics, imagined)
+
+    def agent(self, state: ActorCritic, model: VectorModel | None, codec: Codec) -> PolicyAgent:  # noqa: ARG002
+        """The actor; it does not ask the model any more."""
+        return PolicyAgent(state.actor, codec)
+
+    def model_free(self) -> SAC:
+        """Plain SAC."""
+        return SAC(dataclasses.replace(self.config, imagined_share=0.0))
 
 
 def paid_transitions(table: TransitionTable) -> Buffer:

@@ -23,9 +23,11 @@ from jax import Array
 
 from gedanken.agents.actor_critic import Actor, Critics
 from gedanken.agents.learner import ActorCritic, ActorCriticConfig, Progress, advance, init, prepare
+from gedanken.agents.policy import PolicyAgent
 from gedanken.dreams.rollout import Buffer, empty_buffer, flatten, imagine, pack, sample_rows
 from gedanken.dreams.truncation import Truncation
 from gedanken.errors import ConfigError
+from gedanken.experience.codec import Codec
 from gedanken.models.contract import State, VectorModel
 from gedanken.models.data import TransitionTable
 
@@ -101,6 +103,14 @@ class ValueGradient:
             if on_chunk is not None:
                 on_chunk(done, Progress(metrics, imagined))
         return state, Progress(metrics, imagined)
+
+    def agent(self, state: ActorCritic, model: VectorModel | None, codec: Codec) -> PolicyAgent:  # noqa: ARG002
+        """The actor; it does not ask the model any more."""
+        return PolicyAgent(state.actor, codec)
+
+    def model_free(self) -> None:
+        """Nothing: its gradients are those of a model."""
+        return
 
 
 @eqx.filter_jit

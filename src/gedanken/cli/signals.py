@@ -52,13 +52,15 @@ class Stopper:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._raised = True  # nothing is raised in here any more
         self._done.set()
         signal.set_wakeup_fd(self._wakeup_before)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
         self._writing.close()
+        # The listener may be about to send its signal, which must not meet the handlers of before.
         self._listener.join()
         self._reading.close()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
         if kind is KeyboardInterrupt:
             raise Interrupted("Stopped at once. What was paid for is on disk.", do=f"go on with `{self.resume}`.")
 

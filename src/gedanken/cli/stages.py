@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from gedanken.agents.icem import ICEM
 from gedanken.cli.options import Answer, Options, RunFolder, parse
 from gedanken.cli.running import told
 from gedanken.cli.settings import NewRun
@@ -158,14 +159,18 @@ class Train(OnRun):
 
     def __call__(self) -> Answer:
         with self.opened() as run:
-            if run.config.agent == "icem":
+            if isinstance(run.learner, ICEM):
                 raise ConfigError("A planner has nothing to learn.", given="agent=icem", do="evaluate it.")
             if not (run.folder / "checkpoint").exists() and run.config.mode != "off":
                 raise ConfigError("There is no model to learn in.", do=f"first `gedanken fit {self.run}`.")
             new = run.learning_rows - run.counters.rows_at_start
-            updates = self.updates if self.updates is not None else max(1, round(run.config.updates_per_step * new))
+            updates = self.updates if self.updates is not None else round(run.config.updates_per_step * new)
             if updates < 1:
-                raise ConfigError("--updates is too small.", given=updates, expected="1 or more")
+                raise ConfigError(
+                    "There is nothing to learn: no update follows from what was paid for in this round.",
+                    given=f"{updates} updates for {new} new transitions",
+                    do=f"first `gedanken collect {self.run}` and `gedanken fit {self.run}`, or name --updates.",
+                )
             outdated(run.folder)
             with watching(run, self.progress, resume="train") as watch:
                 progress = stages.learn(run, updates=updates, watch=watch)

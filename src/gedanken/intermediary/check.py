@@ -14,8 +14,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from gedanken.agents.contract import Agent
-from gedanken.agents.icem import Planner
+from gedanken.agents.contract import Agent, begin_episode
 from gedanken.agents.policy import Greedy, PolicyAgent
 from gedanken.dreams.rollout import imagine
 from gedanken.errors import BudgetRefused
@@ -130,8 +129,7 @@ def _act_for_real(run: Run, agent: Agent, watch: Watch | None) -> list[Episode]:
     episodes = episodes[: run.config.check.episodes]
     while len(episodes) < run.config.check.episodes:
         index = run.next_episode[CHECK]
-        if isinstance(agent, Planner):
-            agent.reset()
+        begin_episode(agent)
         try:
             episode = act(
                 run.world,

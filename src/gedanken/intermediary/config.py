@@ -10,7 +10,9 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from gedanken.agents.icem import ICEMConfig
 from gedanken.agents.sac import SACConfig
@@ -65,8 +67,10 @@ class RunConfig:
     """decides every random number of the run"""
     budget: dict[str, int] = field(default_factory=lambda: {"steps": 1_500})
     """the most that may be spent on learning, in whole minor units per resource"""
-    agent: Literal["value_gradient", "sac", "icem"] = "value_gradient"
-    """who learns and acts"""
+    agent: str = "value_gradient"
+    """who learns and acts: value_gradient, sac, icem, or what an installed package brings"""
+    family: str = "ensemble"
+    """what the world model is made of: ensemble, or what an installed package brings"""
     mode: Mode = "substitute"
     """what the model may do: off and shadow learn from paid steps only; the others learn in imagination"""
     truncation: Literal["infoprop", "mopo", "morel", "none"] = "infoprop"
@@ -81,6 +85,8 @@ class RunConfig:
     icem: ICEMConfig = field(default_factory=ICEMConfig)
     gate: GateConfig = field(default_factory=GateConfig)
     check: CheckConfig = field(default_factory=CheckConfig)
+    settings: Annotated[dict[str, dict[str, Any]], tyro.conf.Suppress] = field(default_factory=dict)
+    """settings of an agent or a model family that another package brings, by its name; in files only"""
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -99,12 +105,13 @@ class RunConfig:
             )
         if self.check.episodes < 0 or self.check.imagined < 1:
             raise ConfigError("`check` needs episodes >= 0 and imagined >= 1.", given=self.check)
-        if self.mode in ("off", "shadow") and self.agent != "sac":
-            raise ConfigError(
-                "Without imagined steps only SAC can learn.",
-                given=f"mode={self.mode}, agent={self.agent}",
-                do="use agent=sac, or a mode from advise on.",
-            )
+        for name in self.settings:
+            if name not in (self.agent, self.family) or name in {f.name for f in dataclasses.fields(self)}:
+                raise ConfigError(
+                    f"`settings.{name}` is of nobody in this run.",
+                    given=name,
+                    expected=f"settings of {self.agent!r} or {self.family!r}, where a package brings them",
+                )
         if not self.budget or Budget(self.budget).of("steps") == 0 == max(self.budget.values()):
             raise ConfigError(
                 "A run needs a budget above zero.", given=self.budget, expected="such as budget.steps = 1500"
@@ -122,11 +129,16 @@ def from_plain(values: Mapping[str, Any]) -> RunConfig:
     Raises:
         ConfigError: a key is unknown (the nearest known one is named) or a value has the wrong type.
     """
-    built: RunConfig = _build(RunConfig, values, "")
+    built: RunConfig = build(RunConfig, values, "")
     return built
 
 
-def _build(kind: Any, values: Any, path: str) -> Any:
+def build(kind: Any, values: Any, path: str) -> Any:
+    """A dataclass of `kind` with these plain values; `path` is where they stand, for errors.
+
+    Raises:
+        ConfigError: a key is unknown (the nearest known one is named) or a value has the wrong type.
+    """
     if not isinstance(values, Mapping):
         raise ConfigError(f"`{path or 'the configuration'}` is not a table of keys.", given=repr(values))
     hints = typing.get_type_hints(kind)
@@ -145,12 +157,13 @@ def _build(kind: Any, values: Any, path: str) -> Any:
 
 def _value(hint: Any, value: Any, path: str) -> Any:
     if dataclasses.is_dataclass(hint):
-        return _build(hint, value, f"{path}.")
+        return build(hint, value, f"{path}.")
     if typing.get_origin(hint) in (dict, Mapping) and isinstance(value, Mapping) and typing.get_args(hint)[0] is int:
         # JSON and TOML know only texts as keys.
         value = {int(key) if re.fullmatch("-?[0-9]{1,9}", str(key)) else key: item for key, item in value.items()}
     if _fits(hint, value):
-        return float(value) if hint is float else value
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return float(value) if whole and hint in (float, float | None) else value
     raise ConfigError(f"`{path}` has the wrong type.", given=repr(value), expected=_readable(hint))
 
 
@@ -164,6 +177,8 @@ def _fits(hint: Any, value: Any) -> bool:
         return isinstance(value, Mapping) and all(
             _fits(arguments[0], k) and _fits(arguments[1], v) for k, v in value.items()
         )
+    if hint is Any:
+        return True
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:

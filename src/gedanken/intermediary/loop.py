@@ -13,6 +13,7 @@ import gymnasium as gym
 
 from gedanken.agents.callable import from_callable
 from gedanken.agents.contract import Agent
+from gedanken.agents.learner import Learner
 from gedanken.agents.policy import PolicyAgent
 from gedanken.compute import enable_compilation_cache
 from gedanken.dreams.env import DreamEnv
@@ -21,11 +22,13 @@ from gedanken.evidence.interval import Interval
 from gedanken.experience.cost import Budget
 from gedanken.intermediary.check import Evidence, check
 from gedanken.intermediary.config import RunConfig, from_plain
+from gedanken.intermediary.parts import Given
 from gedanken.intermediary.presets import preset
 from gedanken.intermediary.rehearse import Rehearsal
 from gedanken.intermediary.rehearse import rehearse as rehearse_candidates
 from gedanken.intermediary.run import CHECK, LEARN, Run, read_description
 from gedanken.intermediary.stages import Watch, collect, curate, current_agent, fit, learn, read_experience, truncation
+from gedanken.models.contract import Family
 from gedanken.worlds.world import World
 
 
@@ -89,7 +92,8 @@ class Intermediary:
         world: World | gym.Env[Any, Any] | str,
         *,
         budget: Budget | None = None,
-        agent: Agent | Callable[[Any], Any] | str | None = None,
+        agent: Agent | Learner | Callable[[Any], Any] | str | None = None,
+        family: Family | str | None = None,
         folder: Path | str | None = None,
         seed: int | None = None,
         config: RunConfig | None = None,
@@ -99,8 +103,10 @@ class Intermediary:
         Args:
             world: a `World`, an env (one unit of `steps` a step), or a name.
             budget: what may be spent on learning; by default that of the configuration.
-            agent: `value_gradient`, `sac`, `icem`, an `Agent`, or a callable observation -> action. The last two act
-                as they are; the model is learned around them.
+            agent: who learns and acts: `value_gradient`, `sac`, `icem`, the name of one that a package brings, or a
+                `Learner`. An `Agent`, or a callable observation -> action, acts as it is; the model is learned
+                around it.
+            family: what the model is made of: `ensemble`, the name of one that a package brings, or a `Family`.
             folder: where the run is kept; by default a new temporary folder.
             seed: decides every random number; by default that of the configuration.
             config: everything else; by default `preset(world)`.
@@ -119,21 +125,23 @@ class Intermediary:
             changes["seed"] = seed
         if isinstance(agent, str):
             changes["agent"] = agent
-        self._given = None if agent is None or isinstance(agent, str) else _as_agent(agent)
+        if isinstance(family, str):
+            changes["family"] = family
+        given = _given(agent, family)
         folder = Path(tempfile.mkdtemp(prefix="gedanken-")) if folder is None else Path(folder)
-        given = None if isinstance(world, str) else world
+        at_hand = None if isinstance(world, str) else world
         if (folder / "config.json").exists():
             _check_settings(folder, config, changes)
-            self._run = Run.open(folder, world=given)
+            self._run = Run.open(folder, world=at_hand, given=given)
         else:
             config = dataclasses.replace(preset(name) if config is None else config, **changes)
-            self._run = Run.create(folder, config, world=given)
+            self._run = Run.create(folder, config, world=at_hand, given=given)
 
     @classmethod
-    def of(cls, run: Run, agent: Agent | None = None) -> Intermediary:
+    def of(cls, run: Run) -> Intermediary:
         """The intermediary of a run that is open already."""
         between = cls.__new__(cls)
-        between._run, between._given = run, agent
+        between._run = run
         return between
 
     @property
@@ -149,7 +157,7 @@ class Intermediary:
     @property
     def agent(self) -> Agent:
         """The agent as it stands."""
-        return self._given if self._given is not None else current_agent(self._run)
+        return current_agent(self._run)
 
     def run(self, watch: Watch | None = None) -> Result:
         """Goes on until the budget is spent, then checks the agent for real. Interrupted, it can be called again.
@@ -192,7 +200,7 @@ class Intermediary:
             run,
             steps=config.collect.of_round(run.counters.rows_at_start),
             horizon=config.collect.warmup_horizon if first else config.collect.horizon,
-            agent=self._given if first or self._given is not None else self.agent,
+            agent=None if first and run.given.agent is None else self.agent,
             watch=watch,
         )
         new = run.learning_rows - run.counters.rows_at_start
@@ -208,8 +216,7 @@ class Intermediary:
                 metrics["fit_minibatches"] = report.minibatches
                 if report.held_out_error is not None:
                     metrics["model_error"] = report.held_out_error
-            if self._given is None and config.agent != "icem":
-                metrics |= learn(run, updates=round(config.updates_per_step * new), watch=watch).metrics
+            metrics |= learn(run, updates=round(config.updates_per_step * new), watch=watch).metrics
         except BaseException:
             run.model = before  # so that this round, done again, does the same
             raise
@@ -290,5 +297,11 @@ def _check_settings(folder: Path, config: RunConfig | None, changes: Mapping[str
         )
 
 
-def _as_agent(agent: Agent | Callable[[Any], Any]) -> Agent:
-    return agent if isinstance(agent, Agent) else from_callable(agent)
+def _given(agent: Agent | Learner | Callable[[Any], Any] | str | None, family: Family | str | None) -> Given:
+    """What was given as an object."""
+    of_ones_own = None if isinstance(family, str) else family
+    if agent is None or isinstance(agent, str):
+        return Given(family=of_ones_own)
+    if isinstance(agent, Learner):
+        return Given(learner=agent, family=of_ones_own)
+    return Given(agent=agent if isinstance(agent, Agent) else from_callable(agent), family=of_ones_own)

@@ -13,11 +13,10 @@ curation.json, evidence.json, result.json, report.html
 from __future__ import annotations
 
 import csv
-import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,9 +27,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from gedanken.agents.learner import ActorCritic, Learner
-from gedanken.agents.sac import SAC
-from gedanken.agents.value_gradient import ValueGradient
+from gedanken.agents.learner import Learner
 from gedanken.errors import ConfigError, FileError
 from gedanken.experience.codec import Codec
 from gedanken.experience.cost import Budget, Cost
@@ -39,8 +36,9 @@ from gedanken.experience.recorder import Recorder
 from gedanken.experience.store import Experience
 from gedanken.intermediary.config import RunConfig, from_plain, to_plain
 from gedanken.intermediary.decisions import DecisionLog
+from gedanken.intermediary.parts import Given, allowed, family_of, learner_of
+from gedanken.models.contract import Family, LearnedModel
 from gedanken.models.data import TransitionTable
-from gedanken.models.ensemble import Ensemble
 from gedanken.models.files import read_meta, read_tree, write_tree
 from gedanken.worlds.ledger import Ledger
 from gedanken.worlds.registry import make as make_world
@@ -77,9 +75,13 @@ class Run:
     experience: Experience
     recorder: Recorder
     table: TransitionTable
-    model: Ensemble
-    learner: Learner
-    agent: ActorCritic
+    family: Family
+    model: LearnedModel
+    learner: Learner | None
+    """None where an agent was given, who acts as it is"""
+    learned: Any
+    """the learner's state; () without one"""
+    given: Given = field(default_factory=Given)
     counters: Counters = field(default_factory=Counters)
     recovered: list[str] = field(default_factory=list)
     rows_read: int = 0
@@ -94,12 +96,14 @@ class Run:
     _began: float = field(default_factory=time.perf_counter)
 
     @classmethod
-    def create(cls, folder: Path, config: RunConfig, *, world: World | None = None) -> Self:
+    def create(cls, folder: Path, config: RunConfig, *, world: World | None = None, given: Given | None = None) -> Self:
         """Begins a run in a new folder.
 
         Raises:
-            ConfigError: the folder holds a run already, or the configuration does not fit the world.
+            ConfigError: the folder holds a run already, the configuration does not fit the world, or nobody knows the
+                agent or the model family.
         """
+        given = given or Given()
         if (folder / "config.json").exists():
             raise ConfigError(
                 "This folder holds a run already.",
@@ -108,29 +112,45 @@ class Run:
             )
         world = make_world(config.world) if world is None else world
         config = from_plain(to_plain(config))  # refuses values of a wrong type
-        described = {"schema": SCHEMA_VERSION, "id": run_id(config, world), "config": to_plain(config)}
+        described = {
+            "schema": SCHEMA_VERSION,
+            "id": run_id(config, world),
+            "config": to_plain(config),
+            "given": given.names(),
+        }
+        _parts(config, given)  # refuses what nobody brings
         check_budget(config, world)
         _check_resources(config, world)
         # Refuses spaces it cannot serve, and limits on what is not observed, before anything is written or paid.
         config.gate.limits.check_size(Codec(world.observation_space, world.action_space).observation_size)
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "config.json", json.dumps(described, indent=2))
-        return cls.open(folder, world=world)
+        return cls.open(folder, world=world, given=given)
 
     @classmethod
-    def open(cls, folder: Path, *, world: World | None = None, config: RunConfig | None = None) -> Self:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        world: World | None = None,
+        config: RunConfig | None = None,
+        given: Given | None = None,
+    ) -> Self:
         """Opens a run where its last checkpoint left it; what a crash left behind is repaired and told in `recovered`.
 
         Args:
             folder: the run.
             world: the world, where it cannot be made from its name.
             config: other settings than those of the file, for this session only.
+            given: the objects that the run was begun with.
 
         Raises:
             FileError: the folder holds no run, or one of another version, or a file in it was damaged.
-            ConfigError: the world is not that of the run.
+            ConfigError: the world, or what is given, is not that of the run.
         """
+        given = given or Given()
         described = read_description(folder)
+        _check_given(described.get("given", []), given)
         config = from_plain(described["config"]) if config is None else config
         world = make_world(config.world) if world is None else world
         budgets = {LEARN: Budget(config.budget), CHECK: check_budget(config, world)}
@@ -140,7 +160,7 @@ class Run:
             ledger = on_failure.enter_context(
                 Ledger.open(folder / "ledger.sqlite", budgets=budgets, run_id=described["id"])
             )
-            run = cls._assembled(folder, described["id"], config, world, ledger, experience)
+            run = cls._assembled(folder, described["id"], config, world, given, ledger, experience)
             if (folder / "checkpoint").exists():
                 run._restore()
             for episode_id in close_interrupted(experience):
@@ -152,15 +172,21 @@ class Run:
 
     @classmethod
     def _assembled(
-        cls, folder: Path, name: str, config: RunConfig, world: World, ledger: Ledger, experience: Experience
+        cls,
+        folder: Path,
+        name: str,
+        config: RunConfig,
+        world: World,
+        given: Given,
+        ledger: Ledger,
+        experience: Experience,
     ) -> Self:
         """A run whose model and agent have learned nothing yet."""
         codec = Codec(world.observation_space, world.action_space)
         resources = tuple(sorted(set(config.budget) | set(typical_price(world))))
         root = jax.random.key(config.seed)
-        # Without leave to imagine, SAC learns from paid steps alone.
-        sac = dataclasses.replace(config.sac, imagined_share=0.0) if config.mode in ("off", "shadow") else config.sac
-        learner: Learner = SAC(sac) if config.agent == "sac" else ValueGradient(config.value_gradient)
+        family, learner = _parts(config, given)
+        sizes = codec.observation_size, codec.action_size
         return cls(
             folder=folder,
             id=name,
@@ -171,20 +197,13 @@ class Run:
             experience=experience,
             recorder=Recorder(experience),
             table=TransitionTable(capacity(config), codec.observation_size, codec.action_size, resources),
-            model=Ensemble(
-                codec.observation_size,
-                codec.action_size,
-                resources,
-                config.model,
-                key=jax.random.fold_in(root, 1),
-            ),
+            family=family,
+            model=family.create(*sizes, resources, key=jax.random.fold_in(root, 1)),
             learner=learner,
-            agent=learner.init(
-                codec.observation_size,
-                codec.action_size,
-                discrete=codec.choices > 0,
-                key=jax.random.fold_in(root, 2),
-            ),
+            learned=()
+            if learner is None
+            else learner.init(*sizes, discrete=codec.choices > 0, key=jax.random.fold_in(root, 2)),
+            given=given,
             recovered=[text for text in (ledger.recovered, experience.recovered) if text],
         )
 
@@ -228,7 +247,7 @@ class Run:
         """Writes model, agent and counters as one, atomically."""
         self.counters.seconds = self.seconds
         self._began = time.perf_counter()
-        trees = {"model": self.model, "agent": self.agent}
+        trees = {"model": self.model, "agent": self.learned}
         meta = {"counters": vars(self.counters), "tasks": list(self.model.tasks.names)}
         write_tree(self.folder / "checkpoint", eqx.filter(trees, eqx.is_array), kind="checkpoint", meta=meta)
 
@@ -237,9 +256,9 @@ class Run:
         self.counters = Counters(**meta["counters"])
         tasks = type(self.model.tasks).unknown(self.codec.observation_size, tuple(meta["tasks"]))
         model = eqx.tree_at(lambda m: m.tasks, self.model, tasks)
-        arrays, rest = eqx.partition({"model": model, "agent": self.agent}, eqx.is_array)
+        arrays, rest = eqx.partition({"model": model, "agent": self.learned}, eqx.is_array)
         trees = eqx.combine(read_tree(self.folder / "checkpoint", arrays, kind="checkpoint"), rest)
-        self.model, self.agent = trees["model"], trees["agent"]
+        self.model, self.learned = trees["model"], trees["agent"]
 
     def write_metrics(self, metrics: Mapping[str, float]) -> None:
         """Appends one row a metric to metrics.csv."""
@@ -302,6 +321,25 @@ def read_description(folder: Path) -> dict[str, Any]:
     if not isinstance(described.get("id"), str) or not isinstance(described.get("config"), dict):
         raise FileError("The run's configuration is damaged.", given=path, expected="an id and a config")
     return described
+
+
+def _parts(config: RunConfig, given: Given) -> tuple[Family, Learner | None]:
+    """Who models and who learns: what was given, else what the configuration names."""
+    family = family_of(config) if given.family is None else given.family
+    if given.agent is not None:
+        return family, None
+    return family, learner_of(config) if given.learner is None else allowed(given.learner, config)
+
+
+def _check_given(begun: Sequence[str], given: Given) -> None:
+    """Refuses to go on with other parts than the run was begun with: what was given cannot be stored."""
+    if sorted(begun) != sorted(given.names()):
+        raise ConfigError(
+            "A run goes on with the objects that it was begun with.",
+            given=", ".join(given.names()) or "none",
+            expected=" and ".join(f"{name}=" for name in begun) or "none: they are named in its configuration",
+            do="open it in Python: gedanken.Intermediary(world, folder=..., and these).",
+        )
 
 
 def _check_world(experience: Experience, world: World) -> None:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import equinox as eqx
 import numpy as np
 
-from gedanken.agents.contract import Agent
-from gedanken.agents.icem import Planner
+from gedanken.agents.contract import Agent, begin_episode
 from gedanken.agents.learner import Progress
 from gedanken.agents.policy import PolicyAgent
 from gedanken.dreams.infoprop import Infoprop
@@ -25,9 +24,8 @@ from gedanken.experience.split import is_held_out
 from gedanken.experience.transition import Episode
 from gedanken.intermediary.gating import Behaviour, draw, gated
 from gedanken.intermediary.run import CHECK, LEARN, Run, typical_price
+from gedanken.models.contract import FitReport
 from gedanken.models.data import Columns
-from gedanken.models.fitting import FitReport
-from gedanken.models.fitting import fit as fit_ensemble
 from gedanken.models.tasks import Tasks, fit_tasks
 from gedanken.worlds.act import act
 
@@ -112,8 +110,7 @@ def behaviour(run: Run, agent: Agent | None, index: int) -> Behaviour:
         # Per encoded action: a continuous one spans 2 in each dimension, a choice is one of n.
         log_density = -float(np.log(run.codec.choices or 2.0**run.codec.action_size))
         return Behaviour(lambda _, __: (draw(space, rng), log_density), "random")
-    if isinstance(agent, Planner):
-        agent.reset()
+    begin_episode(agent)
     if isinstance(agent, PolicyAgent):
         learned = agent
         acting = Behaviour(lambda observation, step: learned.explore(observation, key, step), agent.id)
@@ -189,7 +186,7 @@ def fit(run: Run, watch: Watch | None = None) -> FitReport:
             watch(status(run, "fit", model_error=error))
 
     key = run.key(_FIT, run.counters.round)
-    run.model, report = fit_ensemble(run.model, run.table, key=key, config=run.config.fit, progress=progress)
+    run.model, report = run.family.fit(run.model, run.table, key=key, progress=progress)
     tasks = _tasks_of(run)
     run.model = eqx.tree_at(lambda model: model.tasks, run.model, tasks)
     return report
@@ -217,15 +214,20 @@ def truncation(run: Run) -> Truncation:
 
 
 def learn(run: Run, *, updates: int, watch: Watch | None = None) -> Progress:
-    """The agent learns in imagination for `updates` updates; the ledger notes the imagined steps."""
+    """The agent learns in imagination for `updates` updates; the ledger notes the imagined steps.
+
+    One that was given acts as it is.
+    """
+    if run.learner is None:
+        return Progress({}, 0)
 
     def on_chunk(_: int, progress: Progress) -> None:
         if watch is not None:
             watch(status(run, "learn", imagined=progress.imagined_steps))
 
     rule = truncation(run) if imagines(run) else NoTruncation()
-    run.agent, progress = run.learner.learn(
-        run.agent,
+    run.learned, progress = run.learner.learn(
+        run.learned,
         run.model,
         run.table,
         truncation=rule,
@@ -245,10 +247,11 @@ def imagines(run: Run) -> bool:
 
 
 def current_agent(run: Run) -> Agent:
-    """The agent as it stands."""
-    if run.config.agent == "icem":
-        return Planner(run.model, run.codec, run.config.icem)
-    return PolicyAgent(run.agent.actor, run.codec)
+    """The agent as it stands: the one that was given, or what the learner has learned."""
+    if run.given.agent is not None:
+        return run.given.agent
+    assert run.learner is not None
+    return run.learner.agent(run.learned, run.model, run.codec)
 
 
 def status(

@@ -8,10 +8,15 @@ rollout compiles into one `jax.lax.scan`; text families are Python objects with 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import jax
+
+from gedanken.models.data import TransitionTable
+from gedanken.models.tasks import Tasks
 
 
 class State(NamedTuple):
@@ -102,4 +107,55 @@ class VectorModel(WorldModel, Protocol):
         """Completes a step whose next observation [B, D] was chosen by the caller: reward, termination, cost.
 
         Uncertainties are NaN; the caller, who chose, fills in what it knows.
+        """
+
+
+# --- A family, as the loop asks it -----------------------------------------------------------------------------------
+
+
+class LearnedModel(VectorModel, Protocol):
+    """A `VectorModel` whose third part, `tasks`, is a field that the loop replaces as episodes begin elsewhere."""
+
+    tasks: Tasks
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What a fit did.
+
+    held_out_error: root-mean-square error of the standardised next observation on held-out episodes, mean over
+        members; None where no episode was held out. minibatches: how many were taken; stopped_early: whether the
+        held-out error stopped it.
+    """
+
+    rows: int
+    held_out_rows: int
+    held_out_error: float | None
+    minibatches: int
+    stopped_early: bool
+    seconds: float
+
+
+class Family(Protocol):
+    """A model family with its settings: a frozen dataclass behind an entry point of the group `gedanken.models`."""
+
+    def create(
+        self, observation_size: int, action_size: int, resources: tuple[str, ...], *, key: jax.Array
+    ) -> LearnedModel:
+        """A model of [D] observations and [A] encoded actions that has learned nothing yet.
+
+        An `equinox.Module`: a run's checkpoint holds its arrays, and `fit` changes neither their number nor shapes.
+        """
+
+    def fit(
+        self,
+        model: Any,
+        table: TransitionTable,
+        *,
+        key: jax.Array,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> tuple[LearnedModel, FitReport]:
+        """The model, learned further from the table's training rows and calibrated on its held-out ones.
+
+        `progress` is called with (minibatches so far, held-out error).
         """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -20,9 +20,10 @@ from jax import Array
 
 from gedanken.errors import ConfigError
 from gedanken.models.calibration import fit_calibration
+from gedanken.models.contract import FitReport
 from gedanken.models.data import Columns, TransitionTable
 from gedanken.models.dynamics import Dynamics, uncertainty
-from gedanken.models.ensemble import Ensemble
+from gedanken.models.ensemble import Ensemble, EnsembleConfig
 from gedanken.models.networks import Standardiser
 from gedanken.models.reward import Reward
 
@@ -62,20 +63,24 @@ class FitConfig:
 
 
 @dataclass(frozen=True)
-class FitReport:
-    """What a fit did.
+class EnsembleFamily:
+    """The family `ensemble`, as the loop asks it: an `Ensemble` of this architecture, fitted like this."""
 
-    held_out_error: root-mean-square error of the standardised next observation on held-out episodes, mean over
-        members; None where no episode was held out. minibatches: how many were taken; stopped_early: whether the
-        held-out error stopped it.
-    """
+    config: EnsembleConfig = field(default_factory=EnsembleConfig)
+    fitting: FitConfig = field(default_factory=FitConfig)
 
-    rows: int
-    held_out_rows: int
-    held_out_error: float | None
-    minibatches: int
-    stopped_early: bool
-    seconds: float
+    def create(self, observation_size: int, action_size: int, resources: tuple[str, ...], *, key: Array) -> Ensemble:
+        return Ensemble(observation_size, action_size, resources, self.config, key=key)
+
+    def fit(
+        self,
+        model: Ensemble,
+        table: TransitionTable,
+        *,
+        key: Array,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> tuple[Ensemble, FitReport]:
+        return fit(model, table, key=key, config=self.fitting, progress=progress)
 
 
 class _Data(NamedTuple):

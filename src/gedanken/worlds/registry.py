@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import gymnasium as gym
 
+from gedanken import plugins
 from gedanken.errors import ConfigError
 from gedanken.worlds.world import World
 
@@ -30,9 +30,9 @@ def make(name: str, **options: Any) -> World:
     Raises:
         ConfigError: nobody knows the name, or its room cannot be loaded.
     """
-    found, (room, _, world) = rooms(), name.partition("/")
-    if room in found:
-        made: World = _load(found[room])(world or room, **options)
+    room, _, world = name.partition("/")
+    if room in plugins.find(GROUP):
+        made: World = plugins.load(GROUP, room, what="room")(world or room, **options)
         return made
     module, _, identifier = name.rpartition(":")
     try:
@@ -52,23 +52,6 @@ def make(name: str, **options: Any) -> World:
     return make_gymnasium(name, **options)
 
 
-def rooms() -> dict[str, EntryPoint]:
-    """The rooms of all installed packages, by name."""
-    return {point.name: point for point in entry_points(group=GROUP)}
-
-
 def names() -> list[str]:
     """Every room, and every Gymnasium id."""
-    return sorted(rooms()) + sorted(gym.registry)
-
-
-def _load(point: EntryPoint) -> Any:
-    try:
-        return point.load()
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"The room {point.name!r} cannot be loaded.",
-            given=error,
-            expected=f"a factory at {point.value}",
-            do="install what it needs (it may be an extra of gedanken), or mend its entry point.",
-        ) from error
+    return sorted(plugins.find(GROUP)) + sorted(gym.registry)
