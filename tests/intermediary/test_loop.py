@@ -263,7 +263,9 @@ def test_shadow_watches_and_never_changes_an_action(tmp_path: Path) -> None:
 def test_a_folder_is_not_gone_on_with_under_other_settings(straight: Path) -> None:
     for asked, words in (
         ({"seed": 5}, "seed=5.*seed=0"),
-        ({"budget": Budget(steps=100)}, "budget"),
+        ({"budget": Budget(steps=50)}, "not lowered.*steps=50.*60 or more"),
+        ({"budget": Budget(steps=100), "seed": 5}, "seed=5"),
+        ({"config": small(budget={"steps": 100}, **CHECKED)}, "budget"),
         ({"agent": "sac"}, "agent=sac"),
         ({"config": small(updates_per_step=3.0, **CHECKED)}, "updates_per_step=3.0"),
     ):

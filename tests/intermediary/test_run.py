@@ -15,10 +15,11 @@ import pytest
 
 from gedanken.errors import ConfigError, FileError, LedgerError, UnsupportedSpace
 from gedanken.experience.cost import Cost
+from gedanken.intermediary.budgets import capacity
 from gedanken.intermediary.config import CheckConfig, RunConfig
 from gedanken.intermediary.gating import GateConfig
 from gedanken.intermediary.limits import Limits
-from gedanken.intermediary.run import CHECK, LEARN, SCHEMA_VERSION, Run, capacity, plain, run_id
+from gedanken.intermediary.run import CHECK, LEARN, SCHEMA_VERSION, Run, plain, run_id
 from gedanken.intermediary.stages import collect
 from gedanken.worlds.world import World
 from tests.fakes import AnalyticEnv

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from gedanken.cli.options import Answer, Options, RunFolder
-from gedanken.cli.settings import NewRun
+import tyro
+
+from gedanken.cli.options import Answer, Options, RunFolder, parse
+from gedanken.cli.settings import BUDGET, NewRun
 from gedanken.cli.watching import watching
 from gedanken.compute import enable_compilation_cache
 from gedanken.errors import FileError
 from gedanken.intermediary.loop import Intermediary
 from gedanken.intermediary.run import Run as OpenRun
-from gedanken.intermediary.run import read_description
+from gedanken.intermediary.run import raise_budget
 from gedanken.report.from_run import read_run, report
 from gedanken.report.table import print_final
 
@@ -40,17 +43,28 @@ class Run(NewRun):
 class Resume(Options):
     """Goes on with a run where it was interrupted; what was paid for is not paid again.
 
-    Of a run that is finished, its result is told again.
+    Of a run that is finished, its result is told again; with a higher budget it learns on, and is checked again.
 
     Example: gedanken resume runs/Pendulum-v1-seed0-1
+
+    Example: gedanken resume runs/Pendulum-v1-seed0-1 --budget.steps 3000
     """
 
     run: RunFolder
     """the run's folder"""
+    budget: dict[str, int] = field(default_factory=dict)
+    """the most that may be spent on learning, where it is to be raised, as in --budget.steps 3000"""
+
+    @classmethod
+    def parse(cls, words: Sequence[str]) -> Self:
+        named = {found[1]: 0 for word in words if (found := BUDGET.match(word))}
+        if {"-h", "--help"} & set(words):
+            named = {"steps": 0}  # shown as one would type it
+        return parse(cls, words, cls(run=tyro.MISSING, budget=named)) if named else parse(cls, words)
 
     def __call__(self) -> Answer:
         enable_compilation_cache()
-        read_description(self.run)
+        raise_budget(self.run, self.budget)
         if (self.run / "result.json").exists():
             return told(self.run)
         with OpenRun.open(self.run) as run:

@@ -22,7 +22,7 @@ from gedanken.intermediary.run import Run as OpenRun
 from gedanken.worlds.registry import make as make_world
 
 _FILES = (".yaml", ".yml", ".toml")
-_BUDGET = re.compile(r"--budget\.([A-Za-z_]\w*)(?:=.*)?$")
+BUDGET = re.compile(r"--budget\.([A-Za-z_]\w*)(?:=.*)?$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class NewRun(Options):
             config = RunConfig()
         else:
             config = preset("/".join(part for part in (what, named) if part is not None))
-        extra = {found[1]: 0 for word in words if (found := _BUDGET.match(word))}
+        extra = {found[1]: 0 for word in words if (found := BUDGET.match(word))}
         config = replace(config, budget=extra | config.budget)
         asked = parse(cls, words, cls(what=what, config=config))
         if asked.what != what:

@@ -26,7 +26,7 @@ from gedanken.intermediary.parts import Given
 from gedanken.intermediary.presets import preset
 from gedanken.intermediary.rehearse import Rehearsal
 from gedanken.intermediary.rehearse import rehearse as rehearse_candidates
-from gedanken.intermediary.run import CHECK, LEARN, Run, read_description
+from gedanken.intermediary.run import CHECK, LEARN, Run, raise_budget, read_description
 from gedanken.intermediary.stages import Watch, collect, curate, current_agent, fit, learn, read_experience, truncation
 from gedanken.models.contract import Family
 from gedanken.worlds.world import World
@@ -102,7 +102,8 @@ class Intermediary:
 
         Args:
             world: a `World`, an env (one unit of `steps` a step), or a name.
-            budget: what may be spent on learning; by default that of the configuration.
+            budget: what may be spent on learning; by default that of the configuration. Higher than that of the run
+                in the folder, it lets that run go on.
             agent: who learns and acts: `value_gradient`, `sac`, `icem`, the name of one that a package brings, or a
                 `Learner`. An `Agent`, or a callable observation -> action, acts as it is; the model is learned
                 around it.
@@ -132,6 +133,7 @@ class Intermediary:
         at_hand = None if isinstance(world, str) else world
         if (folder / "config.json").exists():
             _check_settings(folder, config, changes)
+            raise_budget(folder, budget or {})
             self._run = Run.open(folder, world=at_hand, given=given)
         else:
             config = dataclasses.replace(preset(name) if config is None else config, **changes)
@@ -285,8 +287,9 @@ def _check_settings(folder: Path, config: RunConfig | None, changes: Mapping[str
     """Refuses to go on with a run under other settings than it was begun with."""
     begun = from_plain(read_description(folder)["config"])
     asked = dataclasses.replace(begun if config is None else config, **changes)
-    # A world may be named with its room or without.
-    asked = dataclasses.replace(asked, world=begun.world)
+    # A world may be named with its room or without, and a budget that is named may be a higher one.
+    budget = begun.budget if "budget" in changes else asked.budget
+    asked = dataclasses.replace(asked, world=begun.world, budget=budget)
     differing = [f.name for f in dataclasses.fields(begun) if getattr(asked, f.name) != getattr(begun, f.name)]
     if differing:
         raise ConfigError(

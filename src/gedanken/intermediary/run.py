@@ -30,10 +30,11 @@ from jax import Array
 from gedanken.agents.learner import Learner
 from gedanken.errors import ConfigError, FileError
 from gedanken.experience.codec import Codec
-from gedanken.experience.cost import Budget, Cost
+from gedanken.experience.cost import Budget
 from gedanken.experience.files import write_text
 from gedanken.experience.recorder import Recorder
 from gedanken.experience.store import Experience
+from gedanken.intermediary.budgets import capacity, check_budget, check_resources, raised, typical_price
 from gedanken.intermediary.config import RunConfig, from_plain, to_plain
 from gedanken.intermediary.decisions import DecisionLog
 from gedanken.intermediary.parts import Given, allowed, family_of, learner_of
@@ -120,7 +121,7 @@ class Run:
         }
         _parts(config, given)  # refuses what nobody brings
         check_budget(config, world)
-        _check_resources(config, world)
+        check_resources(config, world)
         # Refuses spaces it cannot serve, and limits on what is not observed, before anything is written or paid.
         config.gate.limits.check_size(Codec(world.observation_space, world.action_space).observation_size)
         folder.mkdir(parents=True, exist_ok=True)
@@ -153,7 +154,8 @@ class Run:
         _check_given(described.get("given", []), given)
         config = from_plain(described["config"]) if config is None else config
         world = make_world(config.world) if world is None else world
-        budgets = {LEARN: Budget(config.budget), CHECK: check_budget(config, world)}
+        check = check_budget(config, world).times(described.get("checks", 1))
+        budgets = {LEARN: Budget(config.budget), CHECK: Budget(dict(check))}
         with ExitStack() as on_failure:
             experience = on_failure.enter_context(_experience(folder / "experience", world))
             _check_world(experience, world)
@@ -342,6 +344,21 @@ def _check_given(begun: Sequence[str], given: Given) -> None:
         )
 
 
+def raise_budget(folder: Path, budget: Mapping[str, int]) -> None:
+    """Lets a run that is not open go on to a higher budget, and check its agent once more.
+
+    Raises:
+        FileError: the folder holds no run, or one of another version.
+        ConfigError: an amount is lower than before, or of a resource that the run has no budget of.
+    """
+    described = read_description(folder)
+    allowed = raised(described, budget)
+    if allowed != described:
+        from_plain(allowed["config"])  # refuses values of a wrong type
+        write_text(folder / "config.json", json.dumps(allowed, indent=2))
+        (folder / "result.json").unlink(missing_ok=True)  # it tells of an agent that will learn on
+
+
 def _check_world(experience: Experience, world: World) -> None:
     """Refuses to go on in another world than the one that the run has paid for."""
     had = (experience.world, experience.observation_space, experience.action_space)
@@ -352,46 +369,6 @@ def _check_world(experience: Experience, world: World) -> None:
             given=", ".join(map(str, given)),
             expected=", ".join(map(str, had)),
             do="give the same world, or begin a new run in another folder.",
-        )
-
-
-def capacity(config: RunConfig) -> int:
-    """Room for every step the budget can pay, so that nothing is compiled twice as data grow."""
-    steps = config.budget.get("steps", 4_096)
-    return max(256, min(steps, 1_000_000))
-
-
-def typical_price(world: World) -> Cost:
-    """What the middle of the action space (of choices, the first) costs at most: with fixed prices, any action."""
-    codec = Codec(world.observation_space, world.action_space)
-    return world.price(codec.decode_action(np.zeros(codec.action_size, np.float32)))
-
-
-def check_budget(config: RunConfig, world: World) -> Budget:
-    """What the check may cost: its episodes at their longest.
-
-    Raises:
-        ConfigError: the world's episodes have no limit, so that nobody can say.
-    """
-    horizon = world.max_episode_steps
-    if horizon is None:
-        raise ConfigError(
-            f"Episodes of {world.name!r} have no limit, so a run of it has no end.",
-            do="wrap it: world.with_horizon(n), or gymnasium.make(id, max_episode_steps=n).",
-        )
-    steps = max(1, config.check.episodes) * horizon
-    return Budget(dict(typical_price(world).times(steps)))
-
-
-def _check_resources(config: RunConfig, world: World) -> None:
-    """Refuses a budget that limits nothing: a misspelt resource would let the run go on for ever."""
-    charged = {name for name, amount in typical_price(world).items() if amount}
-    if not charged & set(config.budget):
-        raise ConfigError(
-            "The budget limits nothing that this world charges.",
-            given=", ".join(config.budget),
-            expected=" or ".join(sorted(charged)) or "a world that charges for its steps",
-            do=f"such as budget.{min(charged, default='steps')} = 1500.",
         )
 
 

@@ -22,8 +22,9 @@ from gedanken.experience.curation import curate as curate_experience
 from gedanken.experience.findings import Curation
 from gedanken.experience.split import is_held_out
 from gedanken.experience.transition import Episode
+from gedanken.intermediary.budgets import typical_price
 from gedanken.intermediary.gating import Behaviour, draw, gated
-from gedanken.intermediary.run import CHECK, LEARN, Run, typical_price
+from gedanken.intermediary.run import CHECK, LEARN, Run
 from gedanken.models.contract import FitReport
 from gedanken.models.data import Columns
 from gedanken.models.tasks import Tasks, fit_tasks
