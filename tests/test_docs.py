@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import yaml
 
+from gedanken.cli.entry import COMMANDS
 from gedanken.intermediary.config import from_plain
 
 ROOT = Path(__file__).parent.parent
@@ -52,3 +55,26 @@ def test_run_file_of_the_guide() -> None:
     (text,) = blocks("docs/guide.md", "yaml")
     config = from_plain(yaml.safe_load(text))
     assert (config.world, config.seed, config.budget) == ("Pendulum-v1", 3, {"steps": 1000})
+
+
+SHELL = [
+    line
+    for page in ("README.md", "docs/guide.md")
+    for line in (ROOT / page).read_text().splitlines()
+    if line.startswith("gedanken ")
+]
+
+
+@pytest.mark.parametrize("line", SHELL)
+def test_commands_of_the_docs_are_understood(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (text,) = blocks("docs/guide.md", "yaml")
+    Path("my_run.yaml").write_text(text)
+    _, name, *words = shlex.split(line, comments=True)
+    command = COMMANDS[name]
+    asked = getattr(import_module(f"gedanken.cli.{command.module}"), command.name).parse(words)
+    assert ("--json" in words) == asked.json
+
+
+def test_there_are_commands_in_the_docs() -> None:
+    assert len(SHELL) >= 10
