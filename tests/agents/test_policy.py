@@ -13,7 +13,7 @@ import pytest
 
 from gedanken.agents.actor_critic import Actor
 from gedanken.agents.policy import PolicyAgent
-from gedanken.errors import FileError
+from gedanken.errors import ConfigError, FileError
 from gedanken.experience.codec import Codec
 from gedanken.models.networks import Standardiser
 
@@ -105,3 +105,12 @@ def test_files_that_were_tampered_with_are_refused(tmp_path: Path) -> None:
                 PolicyAgent.load(tmp_path)
         path.write_bytes(content)
     assert PolicyAgent.load(tmp_path).id == agent().id
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(99), np.array([0.0, np.nan, 0.0]), OBSERVATIONS[:2]])
+@pytest.mark.parametrize("seed", [None, 5])
+def test_what_is_no_observation_is_refused(wrong: np.ndarray, seed: int | None) -> None:
+    with pytest.raises(ConfigError):
+        agent().act(wrong, seed=seed)
+    with pytest.raises(ConfigError):
+        agent("rooms").act(np.int64(5), seed=seed)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gedanken.errors import UnsupportedSpace
+from gedanken.errors import ConfigError, UnsupportedSpace
 from gedanken.experience.codec import Codec
 
 Box, Discrete = gym.spaces.Box, gym.spaces.Discrete
@@ -76,3 +76,27 @@ def test_unbounded_and_composite_actions_are_refused():
         Codec(Discrete(2), Box(-np.inf, np.inf, (1,)))
     with pytest.raises(UnsupportedSpace, match="one choice"):
         Codec(Discrete(2), gym.spaces.MultiDiscrete([2, 2]))
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(3), np.zeros((2, 2)), np.zeros((3, 2)), 0.0])
+def test_another_shape_is_refused(wrong):
+    codec = Codec(Box(-1, 1, (2, 3)), STEERING)
+    with pytest.raises(ConfigError, match="This observation has another shape"):
+        codec.encode_observations(wrong)
+    with pytest.raises(ConfigError, match="This action has another shape"):
+        codec.encode_actions(np.zeros((5, 3)))
+
+
+@pytest.mark.parametrize("wrong", [-1, 4, 7, 1.5, [0, 4], float("nan")])
+def test_what_is_no_choice_is_refused(wrong):
+    with pytest.raises(ConfigError, match="no action of the space"):
+        Codec(Discrete(2), Discrete(4)).encode_actions(wrong)
+    with pytest.raises(ConfigError, match="no observation of the space"):
+        Codec(Discrete(4), Discrete(4)).encode_observations(wrong)
+
+
+def test_an_action_that_has_one_value_is_encoded_as_a_number():
+    codec = Codec(Discrete(2), Box(np.array([-1.0, 2.0]), np.array([1.0, 2.0]), dtype=np.float64))
+    encoded = codec.encode_actions(np.array([0.5, 2.0]))
+    assert np.isfinite(encoded).all()
+    np.testing.assert_allclose(codec.decode_action(encoded), [0.5, 2.0])

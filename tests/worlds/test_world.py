@@ -245,3 +245,9 @@ def test_prices_that_make_no_sense() -> None:
 def test_an_unknown_id() -> None:
     with pytest.raises(ConfigError, match="cannot make the world 'Hoper-v5'"):
         World("Hoper-v5", {"steps": 1})
+
+
+def test_a_vector_of_envs_is_no_world() -> None:
+    with pytest.raises(ConfigError, match="A world is one environment") as caught:
+        World(gym.make_vec("CartPole-v1", num_envs=2), {"steps": 1})  # type: ignore[arg-type]
+    assert caught.value.given == "CartPoleVectorEnv"

@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 
 from gedanken.agents.actor_critic import ACTIVATIONS, Actor
+from gedanken.errors import ConfigError
 from gedanken.experience.codec import Codec
 from gedanken.experience.spaces import space_from_json, space_to_json
 from gedanken.models.files import read_meta, read_tree, write_tree
@@ -54,16 +55,29 @@ class PolicyAgent:
         return Greedy(self.actor)
 
     def act(self, observation: Any, *, seed: int | None = None) -> Any:
-        """The most likely action, or with a seed one drawn from the policy."""
-        encoded = self.codec.encode_observations(observation)
+        """The most likely action, or with a seed one drawn from the policy.
+
+        Raises:
+            ConfigError: the observation is not finite or of another shape.
+        """
         if seed is None:
-            return self.codec.decode_action(_mode(self.actor, encoded))
+            return self.codec.decode_action(_mode(self.actor, self._read(observation)))
         return self.explore(observation, jax.random.key(seed))[0]
 
     def explore(self, observation: Any, key: Array, step: int = 0) -> tuple[Any, float]:
         """An action drawn from the policy with `key` folded with `step`, and its log-probability."""
-        action, log_probability = _sample(self.actor, self.codec.encode_observations(observation), key, np.int32(step))
+        action, log_probability = _sample(self.actor, self._read(observation), key, np.int32(step))
         return self.codec.decode_action(action), float(log_probability)
+
+    def _read(self, observation: Any) -> np.ndarray:
+        encoded = self.codec.encode_observations(observation)
+        if encoded.ndim != 1 or not np.isfinite(encoded).all():
+            raise ConfigError(
+                "The policy cannot act on this.",
+                given=repr(observation)[:200],
+                expected=f"one finite observation of {self.codec.observation_space}",
+            )
+        return encoded
 
     def save(self, folder: Path) -> None:
         """Writes the parameters and the world's spaces."""

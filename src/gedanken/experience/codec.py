@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from gedanken.errors import UnsupportedSpace
+from gedanken.errors import ConfigError, UnsupportedSpace
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,24 @@ class Codec:
         return int(self.action_space.n) if isinstance(self.action_space, gym.spaces.Discrete) else 0
 
     def encode_observations(self, observations: Any) -> np.ndarray:
-        """[..., *space.shape] -> [..., D] float32."""
-        return _to_vectors(self.observation_space, observations)
+        """[..., *space.shape] -> [..., D] float32.
+
+        Raises:
+            ConfigError: they are of another shape, or no choices of the space.
+        """
+        return _to_vectors(self.observation_space, observations, "observation")
 
     def encode_actions(self, actions: Any) -> np.ndarray:
-        """[..., *space.shape] -> [..., A] float32, continuous ones scaled from [low, high] to [-1, 1]."""
-        vectors = _to_vectors(self.action_space, actions)
+        """[..., *space.shape] -> [..., A] float32, continuous ones scaled from [low, high] to [-1, 1].
+
+        Raises:
+            ConfigError: they are of another shape, or no choices of the space.
+        """
+        vectors = _to_vectors(self.action_space, actions, "action")
         if isinstance(self.action_space, gym.spaces.Box):
             low, high = self._bounds()
-            vectors = (2.0 * (vectors - low) / (high - low) - 1.0).astype(np.float32)
+            span = np.where(high > low, high - low, 1.0)  # a dimension may have one value only
+            vectors = (2.0 * (vectors - low) / span - 1.0).astype(np.float32)
         return vectors
 
     def decode_action(self, vector: Any) -> Any:
@@ -108,12 +117,18 @@ def _size(space: gym.Space[Any]) -> int:
     return int(np.prod(space.shape, dtype=np.int64))
 
 
-def _to_vectors(space: gym.Space[Any], values: Any) -> np.ndarray:
+def _to_vectors(space: gym.Space[Any], values: Any, what: str) -> np.ndarray:
     values = np.asarray(values)
     if isinstance(space, gym.spaces.Discrete):
-        one_hot: np.ndarray = np.eye(int(space.n), dtype=np.float32)[values.astype(np.int64) - int(space.start)]
+        with np.errstate(invalid="ignore"):  # NaN is refused below
+            choices = values.astype(np.int64) - int(space.start)
+        if not ((choices >= 0) & (choices < space.n) & (choices + space.start == values)).all():
+            raise ConfigError(f"This is no {what} of the space.", given=repr(values)[:200], expected=space)
+        one_hot: np.ndarray = np.eye(int(space.n), dtype=np.float32)[choices]
         return one_hot
     assert isinstance(space, gym.spaces.Box)
-    lead = values.shape[: values.ndim - len(space.shape)]
+    lead = values.shape[: max(0, values.ndim - len(space.shape))]
+    if values.shape != (*lead, *space.shape):
+        raise ConfigError(f"This {what} has another shape.", given=values.shape, expected=(..., *space.shape))
     vectors: np.ndarray = values.reshape(*lead, _size(space)).astype(np.float32)
     return vectors

@@ -70,9 +70,17 @@ class World(gym.Wrapper[Any, Any, Any, Any]):
                 is not known. By default what the env writes itself.
 
         Raises:
-            ConfigError: the id is unknown, or prices, unit or timeout make no sense.
+            ConfigError: the id is unknown, it is no single env, or prices, unit or timeout make no sense.
         """
-        super().__init__(make_env(env) if isinstance(env, str) else env)
+        env = make_env(env) if isinstance(env, str) else env
+        if not isinstance(env, gym.Env):
+            raise ConfigError(
+                "A world is one environment, which acts and pays one step at a time.",
+                given=type(env).__name__,
+                expected="a gymnasium.Env, or its id",
+                do="give one env, not a vector of them; seeds can run side by side, each in a run of its own.",
+            )
+        super().__init__(env)
         self.name = name or (self.env.spec.id if self.env.spec is not None else type(self.env.unwrapped).__name__)
         self._fixed = Cost(prices) if isinstance(prices, Mapping) else None
         self._priced = prices if callable(prices) else None
