@@ -232,6 +232,26 @@ def test_metrics_are_long_and_grow(tmp_path: Path) -> None:
     assert [(row[0], row[4], row[5]) for row in rows[1:]] == [("0", "a", "1.0"), ("0", "b", "nan"), ("1", "a", "2.0")]
 
 
+def test_metrics_of_a_round_that_never_ended_are_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    with begun(tmp_path) as run:
+        run.counters.round = 1
+        run.write_metrics({"a": 1.0})
+        run.checkpoint()
+        finished = path.read_text()
+        run.counters.round = 2
+        run.write_metrics({"a": 2.0, "b": 3.0})
+    whole = path.read_text()
+    for end in range(len(finished), len(whole) + 1):  # killed before the checkpoint, at any byte
+        path.write_text(whole[:end])
+        Run.open(tmp_path, world=linear()).close()
+        assert path.read_text().split() == finished.split()
+    for broken in ("", whole[:9]):
+        path.write_text(broken)
+        with Run.open(tmp_path, world=linear()) as run:
+            run.write_metrics({"a": 1.0})
+
+
 def test_json_holds_plain_values_and_null_for_what_is_not_finite(tmp_path: Path) -> None:
     values = {
         "array": np.array([[1.0, np.nan], [np.inf, 2.0]]),

@@ -176,8 +176,8 @@ class Train(OnRun):
                 progress = stages.learn(run, updates=updates, watch=watch)
             run.counters.round += 1
             run.counters.rows_at_start = run.learning_rows
-            run.checkpoint()
             run.write_metrics(progress.metrics)
+            run.checkpoint()
             Intermediary.of(run).save()
             data = {
                 "run": str(self.run),

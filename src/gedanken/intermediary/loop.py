@@ -224,8 +224,8 @@ class Intermediary:
             raise
         run.counters.round += 1
         run.counters.rows_at_start = run.learning_rows
-        run.checkpoint()
         run.write_metrics(metrics)
+        run.checkpoint()
         return True
 
     def save(self) -> None:

@@ -48,6 +48,7 @@ from gedanken.worlds.world import World
 
 SCHEMA_VERSION = 1
 LEARN, CHECK = "learn", "check"
+_METRICS = ["round", "paid", "imagined", "seconds", "metric", "value"]
 
 
 @dataclass
@@ -165,6 +166,7 @@ class Run:
             run = cls._assembled(folder, described["id"], config, world, given, ledger, experience)
             if (folder / "checkpoint").exists():
                 run._restore()
+            run._forget_metrics()
             for episode_id in close_interrupted(experience):
                 run.recovered.append(f"episode {episode_id} was interrupted; its recorded steps are kept")
             run.learning_rows = sum(s.length for s in experience.summaries() if s.header.account == LEARN)
@@ -263,18 +265,31 @@ class Run:
         self.model, self.learned = trees["model"], trees["agent"]
 
     def write_metrics(self, metrics: Mapping[str, float]) -> None:
-        """Appends one row a metric to metrics.csv."""
+        """Appends one row a metric of the round that ends to metrics.csv; the checkpoint of that round comes after."""
         path = self.folder / "metrics.csv"
         new = not path.exists()
         paid = sum(self.paid().values())
         with path.open("a", newline="") as file:
             writer = csv.writer(file)
             if new:
-                writer.writerow(["round", "paid", "imagined", "seconds", "metric", "value"])
+                writer.writerow(_METRICS)
             for name, value in metrics.items():
                 writer.writerow(
                     [self.counters.round, paid, self.counters.imagined_steps, f"{self.seconds:.1f}", name, float(value)]
                 )
+
+    def _forget_metrics(self) -> None:
+        """Takes away what was written of a round that then never ended: it will be done, and written, again."""
+        path = self.folder / "metrics.csv"
+        head, *rows = (path.read_text() if path.exists() else "").splitlines() or [""]
+        # A torn last line has no round of its own either.
+        kept = [
+            row for row in rows if row.count(",") == head.count(",") and int(row.split(",")[0]) <= self.counters.round
+        ]
+        if head != ",".join(_METRICS):
+            path.unlink(missing_ok=True)
+        elif kept != rows:
+            write_text(path, "".join(f"{row}\n" for row in (head, *kept)))
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> Path:
         """Writes one of the JSON files of the folder, atomically; NaN becomes null."""
