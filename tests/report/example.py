@@ -81,6 +81,7 @@ def full_report(world: str = "InvertedPendulum-v5", seed: int = 0) -> ReportData
             returns=lengths,
             predicted=Curve(at, predicted, predicted - half, np.minimum(predicted + half, 1000)),
             goal=950.0,
+            cut=200,
         ),
         trajectories=_trajectories(env, model),
         fidelity=error_by_horizon(model, episodes, env.codec, key=key, seed=seed).to_json(),

@@ -9,9 +9,10 @@ from benchmarks.results import Row
 from gedanken.errors import FileError, LedgerError
 from gedanken.evidence.interval import Interval, mean_with_interval
 from gedanken.experience.cost import Budget, Cost
-from gedanken.intermediary.config import CollectConfig, RunConfig
+from gedanken.intermediary.check import check
+from gedanken.intermediary.config import CheckConfig, CollectConfig, RunConfig
 from gedanken.intermediary.run import LEARN, Run
-from gedanken.intermediary.stages import collect, curate
+from gedanken.intermediary.stages import collect, curate, current_agent
 from gedanken.report import reference as module
 from gedanken.report.data import Learning, NotMeasured, Reference, ReportData, Trajectories
 from gedanken.report.from_run import read_ledger, read_run, report
@@ -62,6 +63,21 @@ def test_a_run_that_was_not_checked_says_so_everywhere(folder):
     for name in ("fidelity", "calibration", "value", "exploitation", "trajectories"):
         assert getattr(data, name) == NotMeasured("the run has not been checked yet")
     assert isinstance(data.decisions, NotMeasured)
+
+
+def test_it_says_where_episodes_of_learning_are_cut_and_those_of_the_check_are_not(tmp_path):
+    for horizon, cut in ((5, 5), (None, None), (500, None)):
+        config = RunConfig(
+            world=POINT,
+            budget={"steps": 20},
+            collect=CollectConfig(warmup=10, warmup_horizon=5, horizon=horizon),
+            check=CheckConfig(episodes=1, imagined=1),
+        )
+        with Run.create(tmp_path / str(horizon), config) as run:
+            collect(run, steps=10, horizon=5, agent=None)
+            check(run, current_agent(run))
+        learning = read_run(tmp_path / str(horizon)).learning
+        assert isinstance(learning, Learning) and learning.cut == cut
 
 
 def test_the_learning_curve_is_the_paid_episodes_against_paid_steps(folder):

@@ -92,6 +92,7 @@ class Learning:
         predicted: what the model said of the agent of its time, along paid steps.
         checked: what the world said of it at the same points, if it was asked.
         goal: the return that counts as solved, if there is one.
+        cut: the length at which episodes of learning end, where those of the check go on.
     """
 
     steps: Floats
@@ -99,6 +100,7 @@ class Learning:
     predicted: Curve | NotMeasured = _NOT_GIVEN
     checked: Curve | NotMeasured = _NOT_GIVEN
     goal: float | None = None
+    cut: int | None = None
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def read_run(folder: Path) -> ReportData:
             reference=reference(world, real),
             seconds=result["seconds"] if result else None,
         ),
-        learning=_learning(summaries),
+        learning=_learning(summaries, config["collect"]["horizon"]),
         trajectories=_trajectories(evidence, curation),
         fidelity=_part(evidence, "fidelity"),
         calibration=_part(evidence, "calibration"),
@@ -207,12 +207,17 @@ def read_ledger(path: Path) -> Told:
 # --- The other files ------------------------------------------------------------------------------------------------
 
 
-def _learning(summaries: list[EpisodeSummary]) -> Learning | NotMeasured:
+def _learning(summaries: list[EpisodeSummary], horizon: int | None) -> Learning | NotMeasured:
     paid = [each for each in summaries if each.header.account == LEARN and each.length]
     if not paid:
         return NotMeasured("no episode was paid for yet")
     steps = np.cumsum([each.length for each in paid]).astype(float)
-    return Learning(steps=steps, returns=np.array([each.total_reward for each in paid]))
+    longest = max((each.length for each in summaries if each.header.account == CHECK), default=0)
+    return Learning(
+        steps=steps,
+        returns=np.array([each.total_reward for each in paid]),
+        cut=horizon if horizon is not None and longest > horizon else None,
+    )
 
 
 def _trajectories(evidence: Mapping[str, Any], curation: Mapping[str, Any]) -> Trajectories | NotMeasured:

@@ -100,6 +100,8 @@ def _learning(data: ReportData, canvas: Canvas) -> str:
         "Every dot is one real episode, placed at the steps paid for by its end. "
         "The diamond is the final agent in episodes kept for checking; bars and bands are 95 % intervals."
     )
+    if data.learning.cut is not None:
+        caption += f" Episodes of learning end after {data.learning.cut:,} steps, those of the check do not."
     if isinstance(data.headline.reference, Reference):
         caption += f" Without a model: <code>{text(data.headline.reference.source)}</code>."
     return canvas.figure(made, label="Return of real episodes against paid steps", caption=caption)
