@@ -106,6 +106,8 @@ bench-own: install-dev install-peers  ## Gedanken's own, and what is timed besid
 	$(MEASURE) benchmarks.experience
 	$(OURS) --world InvertedPendulum-v5 --steps 1500
 	$(OURS) --world Pendulum-v1 --steps 2000
+	$(OURS) --world InvertedPendulum-v5 --steps 1500 --agent sac
+	$(OURS) --world Pendulum-v1 --steps 2000 --agent sac
 	$(OURS) --world Hopper-v5 --steps 50000
 	$(OURS) --world HalfCheetah-v5 --steps 50000
 

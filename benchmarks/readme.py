@@ -10,67 +10,23 @@ NAME is one of `TABLES` below. Run `python -m benchmarks.readme` after a benchma
 from __future__ import annotations
 
 import re
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
-from benchmarks.results import RESULTS, Row, read
-from gedanken.evidence.interval import mean_with_interval
+from benchmarks.results import RESULTS, read
+from benchmarks.tables import AnyTable, Clock, Faults, Goals, Line, Table
 
 ROOT = RESULTS.parent.parent
-NOT_MEASURED = "not measured"
-
 _MARKED = re.compile(r"(<!-- results:(?P<name>[\w-]+) -->\n)(?P<table>.*?)(<!-- /results -->)", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a table.
-
-    `paid` picks the figures at exactly that many paid steps; without it, each seed's last figure counts.
-    """
-
-    label: str
-    world: str
-    metric: str
-    paid: int | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """What a table shows: one claim of one result file, a line a world, a column a method.
-
-    Attributes:
-        topic: the result file.
-        claim: whose rows.
-        corner: what the first column lists.
-        methods: the rows' method -> the column's heading.
-        lines: from top to bottom.
-        summary: over seeds: the mean and its 95 % interval, or the median and the range.
-        counted: what the count behind a figure counts, such as "seeds" or "repeats".
-        digits: behind the decimal point.
-        ratio: adds a last column: first method / second method.
-    """
-
-    topic: str
-    claim: str
-    corner: str
-    methods: Mapping[str, str]
-    lines: Sequence[Line]
-    summary: Literal["mean", "median"] = "mean"
-    counted: str = "seeds"
-    digits: int = 0
-    ratio: tuple[str, str] | None = None
 
 
 _LEARNERS = {"gedanken": "Gedanken", "sb3-sac": "SB3 SAC", "sb3-sac-zoo": "SB3 SAC, zoo", "mbrl-mbpo": "mbrl-lib MBPO"}
 
-TABLES: Mapping[str, Table] = {
+TABLES: Mapping[str, AnyTable] = {
     "learning": Table(
         topic="learning",
         claim="sample_efficiency",
@@ -86,6 +42,39 @@ TABLES: Mapping[str, Table] = {
             }.items()
             for paid in budgets
         ],
+    ),
+    "goals": Goals(
+        topic="learning",
+        claim="sample_efficiency",
+        corner="paid steps until the mean return is",
+        methods=_LEARNERS,
+        goals={"InvertedPendulum-v5": 950, "Pendulum-v1": -200, "Hopper-v5": 2_500, "HalfCheetah-v5": 5_000},
+    ),
+    "agents": Table(
+        topic="learning",
+        claim="sample_efficiency",
+        corner="mean return after so many paid steps",
+        methods={"gedanken": "value gradient", "gedanken-sac-infoprop": "SAC in the Dyna style"},
+        lines=[
+            Line("InvertedPendulum-v5, 1,500", "InvertedPendulum-v5", "return", 1_500),
+            Line("Pendulum-v1, 2,000", "Pendulum-v1", "return", 2_000),
+        ],
+    ),
+    "clock": Clock(
+        topic="learning",
+        claim="sample_efficiency",
+        corner="seconds to the same return, one thread",
+        ours="gedanken",
+        peer="mbrl-mbpo",
+        peer_name="mbrl-lib MBPO, 3,000 paid steps",
+        worlds=("InvertedPendulum-v5", "Pendulum-v1"),
+    ),
+    "ledger": Faults(
+        topic="ledger",
+        claim="ledger",
+        corner="the ledger's process or disk is",
+        trials="trials",
+        faults={"overspent": "overspent", "twice": "paid twice", "lost": "lost", "unpaid": "done but not paid"},
     ),
     "updates": Table(
         topic="updates",
@@ -148,7 +137,7 @@ def main(args: Args) -> int:
     return 0
 
 
-def fill(text: str, tables: Mapping[str, Table], results: Path, name: str) -> str:
+def fill(text: str, tables: Mapping[str, AnyTable], results: Path, name: str) -> str:
     """`text` with what stands between its markers made anew.
 
     Raises:
@@ -165,60 +154,12 @@ def fill(text: str, tables: Mapping[str, Table], results: Path, name: str) -> st
     return _MARKED.sub(replaced, text)
 
 
-def markdown(table: Table, results: Path) -> str:
+def markdown(table: AnyTable, results: Path) -> str:
     """The table as Markdown, ending in a newline."""
     rows = [row for row in read(results / f"{table.topic}.csv") if row.claim == table.claim]
-    heads = [table.corner, *table.methods.values()]
-    if table.ratio:
-        heads.append(" / ".join(table.methods[method] for method in table.ratio))
-    body = []
-    for line in table.lines:
-        values = {method: pick(rows, line, method) for method in table.methods}
-        cells = [line.label, *(summarise(values[method], table) for method in table.methods)]
-        if table.ratio:
-            over, under = (centre(values[method], table) for method in table.ratio)
-            cells.append(f"{over / under:.2f}" if over is not None and under else NOT_MEASURED)
-        body.append(cells)
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *body]
+    heads = table.heads()
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *table.body(rows)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def pick(rows: Sequence[Row], line: Line, method: str) -> list[float]:
-    """One value a seed: at the paid steps that the line names, or its last."""
-    last: dict[int, Row] = {}
-    for row in rows:
-        if (row.world, row.metric, row.method) != (line.world, line.metric, method):
-            continue
-        if line.paid is not None and row.paid != line.paid:
-            continue
-        if row.seed not in last or row.paid >= last[row.seed].paid:
-            last[row.seed] = row
-    return [last[seed].value for seed in sorted(last)]
-
-
-def centre(values: Sequence[float], table: Table) -> float | None:
-    """The mean or median over seeds; None where nothing was measured."""
-    if not values:
-        return None
-    return statistics.median(values) if table.summary == "median" else statistics.fmean(values)
-
-
-def summarise(values: Sequence[float], table: Table) -> str:
-    """The centre over seeds, the interval or range around it, and the count."""
-    middle = centre(values, table)
-    if middle is None:
-        return NOT_MEASURED
-    ends = [min(values), max(values)]
-    if table.summary == "mean":
-        interval = mean_with_interval(values, seed=0)
-        ends = [] if interval.low is None or interval.high is None else [interval.low, interval.high]
-    around = f" [{', '.join(_number(end, table) for end in ends)}]" if ends else ""
-    counted = table.counted.removesuffix("s") if len(values) == 1 else table.counted
-    return f"{_number(middle, table)}{around}, {len(values)} {counted}"
-
-
-def _number(value: float, table: Table) -> str:
-    return f"{round(value, table.digits) + 0.0:,.{table.digits}f}"  # + 0.0: no "-0"
 
 
 if __name__ == "__main__":

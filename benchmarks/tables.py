@@ -1,0 +1,249 @@
+"""The kinds of tables made from result files: what a line shows, and how the figures of many seeds become a cell."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from benchmarks.results import Row
+from gedanken.evidence.interval import mean_with_interval
+
+NOT_MEASURED = "not measured"
+
+
+class AnyTable(Protocol):
+    """A table of one claim of one result file."""
+
+    @property
+    def topic(self) -> str:
+        """The result file."""
+
+    @property
+    def claim(self) -> str:
+        """Whose rows."""
+
+    def heads(self) -> list[str]:
+        """The first line, a cell a column."""
+
+    def body(self, rows: Sequence[Row]) -> list[list[str]]:
+        """The other lines, made of the claim's rows."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table.
+
+    `paid` picks the figures at exactly that many paid steps; without it, each seed's last figure counts.
+    """
+
+    label: str
+    world: str
+    metric: str
+    paid: int | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table shows: one claim of one result file, a line a world, a column a method.
+
+    Attributes:
+        topic: the result file.
+        claim: whose rows.
+        corner: what the first column lists.
+        methods: the rows' method -> the column's heading.
+        lines: from top to bottom.
+        summary: over seeds: the mean and its 95 % interval, or the median and the range.
+        counted: what the count behind a figure counts, such as "seeds" or "repeats".
+        digits: behind the decimal point.
+        ratio: adds a last column: first method / second method.
+    """
+
+    topic: str
+    claim: str
+    corner: str
+    methods: Mapping[str, str]
+    lines: Sequence[Line]
+    summary: Literal["mean", "median"] = "mean"
+    counted: str = "seeds"
+    digits: int = 0
+    ratio: tuple[str, str] | None = None
+
+    def heads(self) -> list[str]:
+        heads = [self.corner, *self.methods.values()]
+        return [*heads, " / ".join(self.methods[method] for method in self.ratio)] if self.ratio else heads
+
+    def body(self, rows: Sequence[Row]) -> list[list[str]]:
+        body = []
+        for line in self.lines:
+            values = {method: pick(rows, line, method) for method in self.methods}
+            cells = [line.label, *(summarise(values[method], self) for method in self.methods)]
+            if self.ratio:
+                over, under = (centre(values[method], self) for method in self.ratio)
+                cells.append(f"{over / under:.2f}" if over is not None and under else NOT_MEASURED)
+            body.append(cells)
+        return body
+
+
+@dataclass(frozen=True)
+class Goals:
+    """How much was paid until a curve first was at a goal: the median over seeds, the range, and how many got there.
+
+    Attributes:
+        goals: world -> the value of `metric` that counts.
+    """
+
+    topic: str
+    claim: str
+    corner: str
+    methods: Mapping[str, str]
+    goals: Mapping[str, float]
+    metric: str = "return"
+
+    def heads(self) -> list[str]:
+        return [self.corner, *self.methods.values()]
+
+    def body(self, rows: Sequence[Row]) -> list[list[str]]:
+        return [
+            [f"{world}, {goal:,g}", *(self._cell(rows, world, method, goal) for method in self.methods)]
+            for world, goal in self.goals.items()
+        ]
+
+    def _cell(self, rows: Sequence[Row], world: str, method: str, goal: float) -> str:
+        seeds = curves(rows, world, method, self.metric)
+        if not seeds:
+            return NOT_MEASURED
+        there = [first.paid for curve in seeds.values() if (first := reached(curve, goal)) is not None]
+        of_all = f"{len(there)} of {len(seeds)} seeds"
+        if not there:
+            most = max(row.paid for curve in seeds.values() for row in curve)
+            return f"{of_all} within {most:,}"
+        ends = f" [{min(there):,}, {max(there):,}]" if len(there) > 1 else ""
+        return f"{statistics.median(there):,.0f}{ends}, {of_all}"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Seconds until ours has the mean return that the peer's seeds had at their last figure, beside the peer's seconds.
+
+    Attributes:
+        ours, peer: the methods. worlds: a line each.
+    """
+
+    topic: str
+    claim: str
+    corner: str
+    ours: str
+    peer: str
+    peer_name: str
+    worlds: Sequence[str]
+    metric: str = "return"
+
+    def heads(self) -> list[str]:
+        return [self.corner, "return of the peer", self.peer_name, "Gedanken", "times faster"]
+
+    def body(self, rows: Sequence[Row]) -> list[list[str]]:
+        return [[world, *self._cells(rows, world)] for world in self.worlds]
+
+    def _cells(self, rows: Sequence[Row], world: str) -> list[str]:
+        theirs = [curve[-1] for curve in curves(rows, world, self.peer, self.metric).values()]
+        own = curves(rows, world, self.ours, self.metric)
+        if not theirs or not own:
+            return [NOT_MEASURED] * 4
+        goal, took = statistics.fmean(row.value for row in theirs), statistics.median(row.seconds for row in theirs)
+        there = [first.seconds for curve in own.values() if (first := reached(curve, goal)) is not None]
+        cells = [f"{goal:,.0f}, {len(theirs)} seeds", f"{took:,.0f} s"]
+        if len(there) < len(own):
+            return [*cells, f"{len(there)} of {len(own)} seeds", NOT_MEASURED]
+        ours = statistics.median(there)
+        return [
+            *cells,
+            f"{ours:,.0f} s [{min(there):,.0f}, {max(there):,.0f}], {len(there)} seeds",
+            f"{took / ours:.1f}",
+        ]
+
+
+@dataclass(frozen=True)
+class Faults:
+    """How often something was tried, and how often each fault was found: sums over all seeds, a line a method.
+
+    Attributes:
+        trials: the metric that counts trials. faults: metric -> heading.
+    """
+
+    topic: str
+    claim: str
+    corner: str
+    trials: str
+    faults: Mapping[str, str]
+
+    def heads(self) -> list[str]:
+        return [self.corner, "trials", *self.faults.values()]
+
+    def body(self, rows: Sequence[Row]) -> list[list[str]]:
+        methods = list(dict.fromkeys(row.method for row in rows if row.metric == self.trials))
+        if not methods:
+            return [["nothing", *[NOT_MEASURED] * (1 + len(self.faults))]]
+        return [
+            [method, *(self._sum(rows, method, metric) for metric in (self.trials, *self.faults))] for method in methods
+        ]
+
+    def _sum(self, rows: Sequence[Row], method: str, metric: str) -> str:
+        found = [row.value for row in rows if (row.method, row.metric) == (method, metric)]
+        return f"{sum(found):,.0f}" if found else NOT_MEASURED
+
+
+# --- From rows to cells ---------------------------------------------------------------------------------------------
+
+
+def curves(rows: Sequence[Row], world: str, method: str, metric: str) -> dict[int, list[Row]]:
+    """Each seed's figures in the order they were paid for."""
+    found: dict[int, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: row.paid):
+        if (row.world, row.method, row.metric) == (world, method, metric):
+            found.setdefault(row.seed, []).append(row)
+    return dict(sorted(found.items()))
+
+
+def reached(curve: Sequence[Row], goal: float) -> Row | None:
+    """The first figure of a curve that is at the goal."""
+    return next((row for row in curve if row.value >= goal), None)
+
+
+def pick(rows: Sequence[Row], line: Line, method: str) -> list[float]:
+    """One value a seed: at the paid steps that the line names, or its last."""
+    last: dict[int, Row] = {}
+    for row in rows:
+        if (row.world, row.metric, row.method) != (line.world, line.metric, method):
+            continue
+        if line.paid is not None and row.paid != line.paid:
+            continue
+        if row.seed not in last or row.paid >= last[row.seed].paid:
+            last[row.seed] = row
+    return [last[seed].value for seed in sorted(last)]
+
+
+def centre(values: Sequence[float], table: Table) -> float | None:
+    """The mean or median over seeds; None where nothing was measured."""
+    if not values:
+        return None
+    return statistics.median(values) if table.summary == "median" else statistics.fmean(values)
+
+
+def summarise(values: Sequence[float], table: Table) -> str:
+    """The centre over seeds, the interval or range around it, and the count."""
+    middle = centre(values, table)
+    if middle is None:
+        return NOT_MEASURED
+    ends = [min(values), max(values)]
+    if table.summary == "mean":
+        interval = mean_with_interval(values, seed=0)
+        ends = [] if interval.low is None or interval.high is None else [interval.low, interval.high]
+    around = f" [{', '.join(_number(end, table) for end in ends)}]" if ends else ""
+    counted = table.counted.removesuffix("s") if len(values) == 1 else table.counted
+    return f"{_number(middle, table)}{around}, {len(values)} {counted}"
+
+
+def _number(value: float, table: Table) -> str:
+    return f"{round(value, table.digits) + 0.0:,.{table.digits}f}"  # + 0.0: no "-0"
