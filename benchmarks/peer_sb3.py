@@ -15,7 +15,7 @@ from typing import Literal
 
 import tyro
 
-from benchmarks.peers.process import install, lines, side_by_side
+from benchmarks.peers.process import in_turn, install, lines, side_by_side
 from benchmarks.results import Figure, Results
 
 METHODS = {"default": "sb3-sac", "zoo": "sb3-sac-zoo"}
@@ -74,24 +74,25 @@ def curve(config: Curve) -> None:
 
 
 def updates(config: Updates) -> None:
-    """Writes one figure a repeat of each method; `sbx` makes many updates in a call, `sbx-default` one."""
+    """Writes a figure a repeat of each method, in turn; `sbx` makes many updates in a call, `sbx-default` one."""
     results = Results("updates")
-    methods: dict[str, tuple[str, str, tuple[object, ...]]] = {
-        "gedanken": (".venv", "benchmarks.peers.gedanken_updates", ()),
-        "sb3": (".venv-peers", "benchmarks.peers.sb3_updates", ()),
-        "sbx": (".venv-peers", "benchmarks.peers.sbx_updates", ("--fused", min(100, config.updates))),
-        "sbx-default": (".venv-peers", "benchmarks.peers.sbx_updates", ("--fused", 1)),
-    }
-    for method, (environment, module, options) in methods.items():
-        figures: dict[int, list[Figure]] = {}
-        for width, batch in SIZES:
-            sizes = ("--width", width, "--batch", batch, "--updates", config.updates, "--repeats", config.repeats)
-            metric = f"updates_per_second_2x{width}_batch{batch}"
-            for line in lines(environment, module, *options, *sizes):
-                figure = Figure(0, metric, line["updates_per_second"], line["seconds"])
-                figures.setdefault(line["repeat"], []).append(figure)
-        for repeat, found in figures.items():
-            results.put(claim="agent_updates", world="HalfCheetah-v5", method=method, seed=repeat, figures=found)
+    fused = min(100, config.updates)
+    figures: dict[tuple[str, int], list[Figure]] = {}
+    for width, batch in SIZES:
+        sizes = ("--width", width, "--batch", batch, "--updates", config.updates)
+        methods = {
+            "gedanken": (".venv", "benchmarks.peers.gedanken_updates", sizes),
+            "sb3": (".venv-peers", "benchmarks.peers.sb3_updates", sizes),
+            "sbx": (".venv-peers", "benchmarks.peers.sbx_updates", ("--fused", fused, *sizes)),
+            "sbx-default": (".venv-peers", "benchmarks.peers.sbx_updates", ("--fused", 1, *sizes)),
+        }
+        for method, line in in_turn(methods, config.repeats):
+            figure = Figure(
+                0, f"updates_per_second_2x{width}_batch{batch}", line["updates_per_second"], line["seconds"]
+            )
+            figures.setdefault((method, line["repeat"]), []).append(figure)
+    for (method, repeat), found in figures.items():
+        results.put(claim="agent_updates", world="HalfCheetah-v5", method=method, seed=repeat, figures=found)
     results.put_machine()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,16 @@ from typing import Any
 def emit(**figures: Any) -> None:
     """One JSON line on standard output, for the driver that started this process."""
     print(json.dumps(figures, allow_nan=False), flush=True)
+
+
+def turns() -> Iterator[int]:
+    """A number for each line on standard input, once this process is warm: whoever compares gives the turns.
+
+    So that several processes are timed in turn, and a slow phase of the machine meets all of them.
+    """
+    emit(ready=True)
+    for turn, _ in enumerate(sys.stdin):
+        yield turn
 
 
 class Stopwatch:

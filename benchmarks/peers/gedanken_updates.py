@@ -1,9 +1,9 @@
 """How many SAC updates a second Gedanken makes, one thread; the nets of SB3 (ReLU, no normalisation), one call for all.
 
-    .venv/bin/python -m benchmarks.peers.gedanken_updates --width 256 --batch 256
+    yes '' | head -5 | .venv/bin/python -m benchmarks.peers.gedanken_updates --width 256 --batch 256
 
 Gradient steps only, on a filled buffer on the device, compiled beforehand; the nets have HalfCheetah-v5's sizes. One
-JSON line a repeat.
+JSON line for each line on standard input.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import jax
 import numpy as np
 
-from benchmarks.peers.common import emit
+from benchmarks.peers.common import emit, turns
 from gedanken.agents.sac import SAC, SACConfig, learn, paid_transitions
 from gedanken.models.data import Columns, TransitionTable
 
@@ -30,7 +30,6 @@ def main() -> None:
     parser.add_argument("--width", type=int, required=True, help="units in each of the two hidden layers")
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--updates", type=int, default=300, help="in one repeat")
-    parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
 
     rng = np.random.default_rng(0)
@@ -58,7 +57,7 @@ def main() -> None:
     state = SAC(config).init(OBSERVATION, ACTION, discrete=False, key=jax.random.key(0))
     paid = paid_transitions(table)
     state, _ = jax.block_until_ready(learn(state, paid, paid, jax.random.key(1), config=config))
-    for repeat in range(args.repeats):
+    for repeat in turns():
         start = time.perf_counter()
         state, _ = jax.block_until_ready(learn(state, paid, paid, jax.random.key(repeat), config=config))
         seconds = time.perf_counter() - start

@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 from benchmarks.results import RESULTS
@@ -38,6 +39,43 @@ def lines(environment: str, module: str, *arguments: object, threads: int = 1) -
             yield json.loads(line)
     if process.returncode:
         raise RuntimeError(f"{module} {' '.join(map(str, arguments))} failed with {process.returncode}")
+
+
+def in_turn(commands: Mapping[str, tuple[str, str, Sequence[object]]], repeats: int) -> Iterator[tuple[str, Any]]:
+    """(name, what it printed) of several timed processes that wait for their turn, `repeats` times each, one by one.
+
+    Args:
+        commands: name -> environment, module and arguments; the modules use `benchmarks.peers.common.turns`.
+        repeats: turns of each.
+
+    Raises:
+        RuntimeError: a process ended before its turn.
+    """
+    settings = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    with ExitStack() as stack:
+        started: dict[str, subprocess.Popen[str]] = {}
+        for name, (environment, module, arguments) in commands.items():
+            command = [str(ROOT / environment / "bin" / "python"), "-m", module, *map(str, arguments)]
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            stack.enter_context(process)  # closes its standard input, which ends it
+            started[name] = process
+            _answer(name, process)  # warm, before the next one begins
+        for _ in range(repeats):
+            for name, process in started.items():
+                assert process.stdin is not None
+                print(file=process.stdin, flush=True)
+                yield name, _answer(name, process)
+
+
+def _answer(name: str, process: subprocess.Popen[str]) -> Any:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("{"):
+            print(f"{name}: {line}", end="", file=sys.stderr, flush=True)
+            return json.loads(line)
+    raise RuntimeError(f"{name} ended before its turn")
 
 
 def side_by_side(work: Callable[[int], None], seeds: Iterable[int], parallel: int) -> None:

@@ -1,8 +1,8 @@
 """How many SAC updates a second Stable-Baselines3 makes: gradient steps only, on a filled buffer, one thread.
 
-    .venv-peers/bin/python -m benchmarks.peers.sb3_updates --width 256 --batch 256
+    yes '' | head -5 | .venv-peers/bin/python -m benchmarks.peers.sb3_updates --width 256 --batch 256
 
-The nets have HalfCheetah-v5's sizes. One JSON line a repeat.
+The nets have HalfCheetah-v5's sizes. One JSON line for each line on standard input.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.logger import configure
 
 from benchmarks.peers.cheetah import CheetahSizes, fill
-from benchmarks.peers.common import emit
+from benchmarks.peers.common import emit, turns
 
 
 def main() -> None:
@@ -23,7 +23,6 @@ def main() -> None:
     parser.add_argument("--width", type=int, required=True, help="units in each of the two hidden layers")
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--updates", type=int, default=300, help="in one repeat")
-    parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
 
     torch.set_num_threads(1)
@@ -32,7 +31,7 @@ def main() -> None:
     model.set_logger(configure(None, []))
     fill(model.replay_buffer, 10_000)
     model.train(gradient_steps=50, batch_size=args.batch)
-    for repeat in range(args.repeats):
+    for repeat in turns():
         start = time.perf_counter()
         model.train(gradient_steps=args.updates, batch_size=args.batch)
         seconds = time.perf_counter() - start

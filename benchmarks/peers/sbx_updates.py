@@ -1,9 +1,10 @@
 """How many SAC updates a second SBX makes (SAC in JAX, by the authors of Stable-Baselines3), one thread.
 
-    .venv-peers/bin/python -m benchmarks.peers.sbx_updates --width 256 --batch 256 --fused 100
+    yes '' | head -5 | .venv-peers/bin/python -m benchmarks.peers.sbx_updates --width 256 --batch 256 --fused 100
 
 Gradient steps only, on a filled buffer, compiled beforehand; the nets have HalfCheetah-v5's sizes. `--fused` is how
-many updates one compiled call makes: 1 is what SBX does by default, more is its fastest. One JSON line a repeat.
+many updates one compiled call makes: 1 is what SBX does by default, more is its fastest. One
+JSON line for each line on standard input.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sbx import SAC
 from stable_baselines3.common.logger import configure
 
 from benchmarks.peers.cheetah import CheetahSizes, fill
-from benchmarks.peers.common import emit
+from benchmarks.peers.common import emit, turns
 
 
 def main() -> None:
@@ -29,7 +30,6 @@ def main() -> None:
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--fused", type=int, default=100, help="updates in one compiled call")
     parser.add_argument("--updates", type=int, default=300, help="in one repeat; a multiple of --fused")
-    parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
 
     torch.set_num_threads(1)
@@ -39,7 +39,7 @@ def main() -> None:
     fill(model.replay_buffer, 10_000)
     for _ in range(2):
         model.train(gradient_steps=args.fused, batch_size=args.batch)
-    for repeat in range(args.repeats):
+    for repeat in turns():
         start = time.perf_counter()
         for _ in range(args.updates // args.fused):
             model.train(gradient_steps=args.fused, batch_size=args.batch)  # waits: it reads the losses as numbers
