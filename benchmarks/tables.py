@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -115,7 +115,7 @@ class Goals:
         if not seeds:
             return NOT_MEASURED
         there = [first.paid for curve in seeds.values() if (first := reached(curve, goal)) is not None]
-        of_all = f"{len(there)} of {len(seeds)} seeds"
+        of_all = f"{len(there)} of {counted(seeds)}"
         if not there:
             most = max(row.paid for curve in seeds.values() for row in curve)
             return f"{of_all} within {most:,}"
@@ -153,13 +153,13 @@ class Clock:
             return [NOT_MEASURED] * 4
         goal, took = statistics.fmean(row.value for row in theirs), statistics.median(row.seconds for row in theirs)
         there = [first.seconds for curve in own.values() if (first := reached(curve, goal)) is not None]
-        cells = [f"{goal:,.0f}, {len(theirs)} seeds", f"{took:,.0f} s"]
+        cells = [f"{goal:,.0f}, {counted(theirs)}", f"{took:,.0f} s"]
         if len(there) < len(own):
-            return [*cells, f"{len(there)} of {len(own)} seeds", NOT_MEASURED]
+            return [*cells, f"{len(there)} of {counted(own)}", NOT_MEASURED]
         ours = statistics.median(there)
         return [
             *cells,
-            f"{ours:,.0f} s [{min(there):,.0f}, {max(there):,.0f}], {len(there)} seeds",
+            f"{ours:,.0f} s [{min(there):,.0f}, {max(there):,.0f}], {counted(there)}",
             f"{took / ours:.1f}",
         ]
 
@@ -213,15 +213,9 @@ def reached(curve: Sequence[Row], goal: float) -> Row | None:
 
 def pick(rows: Sequence[Row], line: Line, method: str) -> list[float]:
     """One value a seed: at the paid steps that the line names, or its last."""
-    last: dict[int, Row] = {}
-    for row in rows:
-        if (row.world, row.metric, row.method) != (line.world, line.metric, method):
-            continue
-        if line.paid is not None and row.paid != line.paid:
-            continue
-        if row.seed not in last or row.paid >= last[row.seed].paid:
-            last[row.seed] = row
-    return [last[seed].value for seed in sorted(last)]
+    found = curves(rows, line.world, method, line.metric).values()
+    at = [[row for row in curve if line.paid in (None, row.paid)] for curve in found]
+    return [curve[-1].value for curve in at if curve]
 
 
 def centre(values: Sequence[float], table: Table) -> float | None:
@@ -241,8 +235,12 @@ def summarise(values: Sequence[float], table: Table) -> str:
         interval = mean_with_interval(values, seed=0)
         ends = [] if interval.low is None or interval.high is None else [interval.low, interval.high]
     around = f" [{', '.join(_number(end, table) for end in ends)}]" if ends else ""
-    counted = table.counted.removesuffix("s") if len(values) == 1 else table.counted
-    return f"{_number(middle, table)}{around}, {len(values)} {counted}"
+    return f"{_number(middle, table)}{around}, {counted(values, table.counted)}"
+
+
+def counted(things: Sized, name: str = "seeds") -> str:
+    """How many, in words: "1 seed", "3 seeds"."""
+    return f"{len(things)} {name.removesuffix('s') if len(things) == 1 else name}"
 
 
 def _number(value: float, table: Table) -> str:

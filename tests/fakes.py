@@ -18,6 +18,7 @@ import numpy as np
 
 from gedanken.experience.codec import Codec
 from gedanken.models.contract import Imagined, Members, State
+from gedanken.models.data import Columns, TransitionTable
 
 
 class AnalyticModel(eqx.Module):
@@ -178,6 +179,30 @@ def falling_pole(**changes: Any) -> AnalyticModel:
     """An unstable pole pushed left or right by two choices (D = 2, A = 2), +1 a step until it falls."""
     settings = {"alive": 1.0, "limit": 0.5, "state_weight": 0.0, "action_weight": 0.0, "start_std": 0.05, **changes}
     return AnalyticModel.create([[1.0, 0.3], [0.1, 1.0]], [[0.0, -0.2], [0.0, 0.2]], **settings)
+
+
+def paid_steps(model: AnalyticModel, *, reach: float = 1.0, count: int = 500) -> TransitionTable:
+    """Transitions of the model's own world, from states all over [-reach, reach], by random actions of its kind."""
+    draws = np.random.default_rng(0)
+    observation = draws.uniform(-reach, reach, (count, model.observation_size)).astype(np.float32)
+    action = draws.uniform(-1, 1, (count, model.action_size)).astype(np.float32)
+    if model.action_size > 1:
+        action = np.eye(model.action_size, dtype=np.float32)[action.argmax(-1)]
+    imagined = model.sample(State(jnp.asarray(observation)), jnp.asarray(action), jax.random.key(0))
+    table = TransitionTable(512, model.observation_size, model.action_size, ())
+    table.add(
+        Columns(
+            observation=observation,
+            action=action,
+            reward=np.asarray(imagined.reward),
+            terminated=np.asarray(imagined.terminated),
+            next_observation=np.asarray(imagined.state.observation),
+            cost=np.zeros((count, 0), np.float32),
+            episode=np.arange(count, dtype=np.int32),
+            held_out=np.zeros(count, bool),
+        )
+    )
+    return table
 
 
 class AnalyticEnv(gym.Env[np.ndarray, Any]):

@@ -27,10 +27,7 @@ def lines(environment: str, module: str, *arguments: object, threads: int = 1) -
     Raises:
         RuntimeError: the peer failed; what it had to say went to standard error.
     """
-    command = [str(ROOT / environment / "bin" / "python"), "-m", module, *map(str, arguments)]
-    alone = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
-    settings = os.environ | {name: str(value) for name, value in alone.items()}
-    with subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, text=True) as process:
+    with started(environment, module, arguments, threads=threads) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if not line.startswith("{"):  # mbrl-lib also prints what it logs
@@ -39,6 +36,16 @@ def lines(environment: str, module: str, *arguments: object, threads: int = 1) -
             yield json.loads(line)
     if process.returncode:
         raise RuntimeError(f"{module} {' '.join(map(str, arguments))} failed with {process.returncode}")
+
+
+def started(
+    environment: str, module: str, arguments: Sequence[object], *, threads: int = 1, stdin: int | None = None
+) -> subprocess.Popen[str]:
+    """`module` at work in the Python of `environment`, its standard output a pipe."""
+    command = [str(ROOT / environment / "bin" / "python"), "-m", module, *map(str, arguments)]
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    settings = os.environ | dict.fromkeys(names, str(threads))
+    return subprocess.Popen(command, cwd=ROOT, env=settings, stdin=stdin, stdout=subprocess.PIPE, text=True)
 
 
 def in_turn(commands: Mapping[str, tuple[str, str, Sequence[object]]], repeats: int) -> Iterator[tuple[str, Any]]:
@@ -51,19 +58,14 @@ def in_turn(commands: Mapping[str, tuple[str, str, Sequence[object]]], repeats: 
     Raises:
         RuntimeError: a process ended before its turn.
     """
-    settings = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     with ExitStack() as stack:
-        started: dict[str, subprocess.Popen[str]] = {}
+        waiting: dict[str, subprocess.Popen[str]] = {}
         for name, (environment, module, arguments) in commands.items():
-            command = [str(ROOT / environment / "bin" / "python"), "-m", module, *map(str, arguments)]
-            process = subprocess.Popen(
-                command, cwd=ROOT, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-            stack.enter_context(process)  # closes its standard input, which ends it
-            started[name] = process
+            process = started(environment, module, arguments, stdin=subprocess.PIPE)
+            waiting[name] = stack.enter_context(process)  # closes its standard input, which ends it
             _answer(name, process)  # warm, before the next one begins
         for _ in range(repeats):
-            for name, process in started.items():
+            for name, process in waiting.items():
                 assert process.stdin is not None
                 print(file=process.stdin, flush=True)
                 yield name, _answer(name, process)

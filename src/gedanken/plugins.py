@@ -32,12 +32,20 @@ def load(group: str, name: str, *, what: str) -> Any:
             expected=" or ".join(close or sorted(found)),
             do=f"a package of your own can bring one as an entry point of {group!r} (CONTRIBUTING.md).",
         )
-    point = found[name]
+    return resolve(found[name], what=what)
+
+
+def resolve(point: EntryPoint, *, what: str) -> Any:
+    """What an entry point stands for.
+
+    Raises:
+        ConfigError: it cannot be imported.
+    """
     try:
         return point.load()
     except (ImportError, AttributeError) as error:
         raise ConfigError(
-            f"The {what} {name!r} cannot be loaded.",
+            f"The {what} {point.name!r} cannot be loaded.",
             given=error,
             expected=f"something at {point.value}",
             do="install what it needs (it may be an extra of gedanken), or mend its entry point.",

@@ -16,8 +16,7 @@ from gedanken.agents.learner import Learner, Progress
 from gedanken.agents.sac import SAC, SACConfig
 from gedanken.agents.value_gradient import ValueGradient, ValueGradientConfig
 from gedanken.dreams.truncation import NoTruncation
-from gedanken.models.data import Columns, TransitionTable
-from tests.fakes import AnalyticEnv, AnalyticModel, double_integrator, falling_pole
+from tests.fakes import AnalyticEnv, AnalyticModel, double_integrator, falling_pole, paid_steps
 
 _NETWORKS: dict[str, Any] = {"width": 8, "depth": 1, "batch": 16, "chunk": 5}
 SMALL: dict[str, Any] = {
@@ -46,30 +45,6 @@ def modelled(env: AnalyticEnv) -> AnalyticModel:
     return falling_pole() if env.codec.choices else double_integrator(noise=0.1)
 
 
-def paid(env: AnalyticEnv, count: int = 60) -> TransitionTable:
-    """Random steps of the env."""
-    codec, model, draws = env.codec, modelled(env), np.random.default_rng(0)
-    table = TransitionTable(128, codec.observation_size, codec.action_size, ())
-    observation = draws.uniform(-0.4, 0.4, (count, codec.observation_size)).astype(np.float32)
-    action = draws.uniform(-1, 1, (count, codec.action_size)).astype(np.float32)
-    imagined = model.conclude(
-        model.start(None, jax.random.key(0), batch=count), action, model.truth(observation, action), jax.random.key(0)
-    )
-    table.add(
-        Columns(
-            observation=observation,
-            action=action,
-            reward=np.asarray(imagined.reward),
-            terminated=np.asarray(imagined.terminated),
-            next_observation=np.asarray(imagined.state.observation),
-            cost=np.zeros((count, 0), np.float32),
-            episode=np.zeros(count, np.int32),
-            held_out=np.zeros(count, bool),
-        )
-    )
-    return table
-
-
 def fresh(learner: Learner, env: AnalyticEnv, seed: int = 0) -> Any:
     codec = env.codec
     return learner.init(codec.observation_size, codec.action_size, discrete=codec.choices > 0, key=jax.random.key(seed))
@@ -79,7 +54,7 @@ def learn(learner: Learner, env: AnalyticEnv, state: Any, *, updates: int = 10, 
     return learner.learn(
         state,
         modelled(env),
-        paid(env),
+        paid_steps(modelled(env), reach=0.4, count=60),
         truncation=NoTruncation(),
         updates=updates,
         key=jax.random.key(seed),
@@ -142,7 +117,12 @@ def test_without_a_model_it_learns_from_paid_steps_or_says_that_it_cannot(learne
     if without is None:
         return
     state, progress = without.learn(
-        fresh(without, env), None, paid(env), truncation=NoTruncation(), updates=10, key=jax.random.key(0)
+        fresh(without, env),
+        None,
+        paid_steps(modelled(env), reach=0.4, count=60),
+        truncation=NoTruncation(),
+        updates=10,
+        key=jax.random.key(0),
     )
     assert progress.imagined_steps == 0
     assert env.action_space.contains(

@@ -16,8 +16,7 @@ from gedanken.dreams.rollout import Transitions, empty_buffer, pack
 from gedanken.dreams.truncation import NoTruncation
 from gedanken.errors import ConfigError
 from gedanken.models.contract import State
-from gedanken.models.data import Columns, TransitionTable
-from tests.fakes import AnalyticModel, double_integrator, falling_pole
+from tests.fakes import AnalyticModel, double_integrator, falling_pole, paid_steps
 
 SMALL: dict[str, Any] = {
     "width": 32,
@@ -34,30 +33,6 @@ SMALL: dict[str, Any] = {
 }
 
 
-def paid(model: AnalyticModel, *, reach: float, count: int = 500) -> TransitionTable:
-    """Transitions of the model's own world, from states all over [-reach, reach]."""
-    draws = np.random.default_rng(0)
-    observation = draws.uniform(-reach, reach, (count, 2)).astype(np.float32)
-    action = draws.uniform(-1, 1, (count, model.action_size)).astype(np.float32)
-    if model.action_size > 1:
-        action = np.eye(model.action_size, dtype=np.float32)[action.argmax(-1)]
-    imagined = model.sample(State(jnp.asarray(observation)), jnp.asarray(action), jax.random.key(0))
-    table = TransitionTable(512, 2, model.action_size, ())
-    table.add(
-        Columns(
-            observation=observation,
-            action=action,
-            reward=np.asarray(imagined.reward),
-            terminated=np.asarray(imagined.terminated),
-            next_observation=np.asarray(imagined.state.observation),
-            cost=np.zeros((count, 0), np.float32),
-            episode=np.arange(count, dtype=np.int32),
-            held_out=np.zeros(count, bool),
-        )
-    )
-    return table
-
-
 def fresh(model: AnalyticModel, config: SACConfig) -> ActorCritic:
     return SAC(config).init(2, model.action_size, discrete=model.action_size > 1, key=jax.random.key(0))
 
@@ -67,7 +42,7 @@ def trained(model: AnalyticModel, *, reach: float, updates: int, **config: Any) 
     return SAC(settings).learn(
         fresh(model, settings),
         model,
-        paid(model, reach=reach),
+        paid_steps(model, reach=reach),
         truncation=NoTruncation(),
         updates=updates,
         key=jax.random.key(1),
@@ -187,7 +162,7 @@ def test_the_share_decides_what_is_learned_from(share: float) -> None:
         state, progress = SAC(config).learn(
             fresh(world, config),
             model,
-            paid(world, reach=1.0),
+            paid_steps(world, reach=1.0),
             truncation=NoTruncation(),
             updates=25,
             key=jax.random.key(1),
@@ -199,7 +174,7 @@ def test_the_share_decides_what_is_learned_from(share: float) -> None:
 
 
 def test_without_imagined_rows_no_model_is_needed() -> None:
-    table, key = paid(double_integrator(), reach=1.0), jax.random.key(0)
+    table, key = paid_steps(double_integrator(), reach=1.0), jax.random.key(0)
     learner = SAC(SACConfig(**{**SMALL, "imagined_share": 0.0}))
     state, progress = learner.learn(
         fresh(double_integrator(), learner.config), None, table, truncation=NoTruncation(), updates=25, key=key
@@ -212,7 +187,7 @@ def test_without_imagined_rows_no_model_is_needed() -> None:
 @pytest.mark.parametrize("share", [0.75, 1.0])
 def test_while_nothing_was_imagined_the_paid_rows_stand_in(share: float) -> None:
     config = SACConfig(**{**SMALL, "imagined_share": share})
-    rows = paid_transitions(paid(double_integrator(), reach=1.0))
+    rows = paid_transitions(paid_steps(double_integrator(), reach=1.0))
     nothing = empty_buffer(jax.tree.map(lambda x: x[:1], rows.items), 100)
     batches = _batches(rows, nothing, jax.random.key(0), config)
     assert batches.observation.shape[:2] == (config.chunk, config.batch)
@@ -223,7 +198,7 @@ def test_while_nothing_was_imagined_the_paid_rows_stand_in(share: float) -> None
 @pytest.mark.parametrize("share", [0.25, 0.75])
 def test_each_batch_holds_its_share_of_imagined_rows(share: float) -> None:
     config = SACConfig(**{**SMALL, "imagined_share": share})
-    rows = paid_transitions(paid(double_integrator(), reach=1.0))
+    rows = paid_transitions(paid_steps(double_integrator(), reach=1.0))
     blank = jax.tree.map(lambda x: jnp.zeros_like(x[:5]), rows.items)
     dreamt = pack(empty_buffer(rows.items, 8), blank, jnp.ones(5, bool))
     rewards = np.asarray(_batches(rows, dreamt, jax.random.key(0), config).reward)
@@ -231,7 +206,7 @@ def test_each_batch_holds_its_share_of_imagined_rows(share: float) -> None:
 
 
 def test_padding_is_never_drawn() -> None:
-    table = paid(double_integrator(), reach=1.0, count=100)
+    table = paid_steps(double_integrator(), reach=1.0, count=100)
     for column in table.columns:
         if column.dtype.kind == "f":
             column[table.size :] = np.nan
@@ -284,7 +259,7 @@ def test_it_can_be_stopped_between_two_chunks() -> None:
         SAC(config).learn(
             fresh(double_integrator(), config),
             double_integrator(),
-            paid(double_integrator(), reach=1.0),
+            paid_steps(double_integrator(), reach=1.0),
             truncation=NoTruncation(),
             updates=500,
             key=jax.random.key(0),

@@ -17,8 +17,8 @@ from gedanken.agents.value_gradient import ValueGradient, ValueGradientConfig, _
 from gedanken.dreams.truncation import NoTruncation
 from gedanken.errors import ConfigError
 from gedanken.models.contract import State
-from gedanken.models.data import Columns, TransitionTable
-from tests.fakes import AnalyticModel, double_integrator, falling_pole
+from gedanken.models.data import TransitionTable
+from tests.fakes import AnalyticModel, double_integrator, falling_pole, paid_steps
 
 SMALL: dict[str, Any] = {
     "width": 32,
@@ -33,28 +33,6 @@ SMALL: dict[str, Any] = {
     "temperature_learning_rate": 3e-3,
 }
 LEARNER = ValueGradient(ValueGradientConfig(**SMALL))
-
-
-def paid(model: AnalyticModel, *, reach: float, count: int = 500) -> TransitionTable:
-    """Transitions of the model's own world, from states all over [-reach, reach]."""
-    draws = np.random.default_rng(0)
-    observation = draws.uniform(-reach, reach, (count, 2)).astype(np.float32)
-    action = draws.uniform(-1, 1, (count, model.action_size)).astype(np.float32)
-    imagined = model.sample(State(jnp.asarray(observation)), jnp.asarray(action), jax.random.key(0))
-    table = TransitionTable(512, 2, model.action_size, ())
-    table.add(
-        Columns(
-            observation=observation,
-            action=action,
-            reward=np.asarray(imagined.reward),
-            terminated=np.asarray(imagined.terminated),
-            next_observation=np.asarray(imagined.state.observation),
-            cost=np.zeros((count, 0), np.float32),
-            episode=np.arange(count, dtype=np.int32),
-            held_out=np.zeros(count, bool),
-        )
-    )
-    return table
 
 
 def trained(
@@ -90,7 +68,7 @@ def lived(model: AnalyticModel, actor: Any) -> tuple[jax.Array, jax.Array]:
 def test_it_brings_a_double_integrator_to_rest() -> None:
     model = double_integrator(noise=0.01)
     before, _ = lived(model, fresh(model).actor)
-    state, _ = trained(model, paid(model, reach=2.0), updates=300)
+    state, _ = trained(model, paid_steps(model, reach=2.0), updates=300)
     after, _ = lived(model, state.actor)
 
     class Optimal:
@@ -106,7 +84,7 @@ def test_it_brings_a_double_integrator_to_rest() -> None:
 
 def test_it_learns_to_stay_alive_by_choices() -> None:
     model = falling_pole()
-    state, progress = trained(model, paid(model, reach=0.4), updates=200)
+    state, progress = trained(model, paid_steps(model, reach=0.4), updates=200)
     assert float(lived(model, fresh(model).actor)[1]) < 0.5
     reward, alive = lived(model, state.actor)
     assert float(reward) > 55 and float(alive) > 0.9
@@ -124,14 +102,14 @@ def test_it_learns_to_stay_alive_by_pushing() -> None:
         action_weight=0.0,
         start_std=0.05,
     )
-    state, _ = trained(model, paid(model, reach=0.4), updates=300)
+    state, _ = trained(model, paid_steps(model, reach=0.4), updates=300)
     reward, alive = lived(model, state.actor)
     assert float(reward) > 55 and float(alive) > 0.9
 
 
 def test_where_every_step_is_the_last_the_critics_learn_the_reward() -> None:
     model = double_integrator(limit=-1.0)  # |x| > -1 everywhere
-    state, _ = trained(model, paid(model, reach=2.0), updates=400)
+    state, _ = trained(model, paid_steps(model, reach=2.0), updates=400)
     draws = np.random.default_rng(1)
     observation = jnp.asarray(draws.uniform(-1.5, 1.5, (200, 2)), jnp.float32)
     action = jnp.asarray(draws.uniform(-0.5, 0.5, (200, 1)), jnp.float32)
@@ -216,7 +194,7 @@ def same(one: ActorCritic, other: ActorCritic) -> bool:
 
 def test_the_same_key_learns_the_same_and_padding_has_no_say() -> None:
     model = double_integrator(noise=0.01)
-    clean, dirty = paid(model, reach=2.0), paid(model, reach=2.0)
+    clean, dirty = paid_steps(model, reach=2.0), paid_steps(model, reach=2.0)
     for column in dirty.columns:
         if column.dtype.kind == "f":
             column[dirty.size :] = np.nan
@@ -230,7 +208,7 @@ def test_the_same_key_learns_the_same_and_padding_has_no_say() -> None:
 
 def test_what_it_has_learned_can_be_learned_on_from() -> None:
     model = double_integrator(noise=0.01)
-    table = paid(model, reach=2.0)
+    table = paid_steps(model, reach=2.0)
     first, _ = trained(model, table, updates=200)
     second, _ = trained(model, table, updates=100, seed=1, state=first)
     assert float(lived(model, second.actor)[0]) > 1.3 * float(lived(model, first.actor)[0])
@@ -250,7 +228,7 @@ def test_it_can_be_stopped_between_two_chunks() -> None:
         LEARNER.learn(
             fresh(model),
             model,
-            paid(model, reach=2.0),
+            paid_steps(model, reach=2.0),
             truncation=NoTruncation(),
             updates=500,
             key=jax.random.key(0),
@@ -275,7 +253,7 @@ def compiled() -> Iterator[list[str]]:
 
 def test_more_data_and_another_model_never_compile_again(compiled: list[str]) -> None:
     model = double_integrator(noise=0.01)
-    table, more = paid(model, reach=2.0, count=300), paid(model, reach=1.0, count=100)
+    table, more = paid_steps(model, reach=2.0, count=300), paid_steps(model, reach=1.0, count=100)
     other = double_integrator(noise=0.1, spread=0.2)
     # Twice: an agent that was never prepared has other types than one that was.
     state, _ = trained(model, table, updates=50)

@@ -49,7 +49,7 @@ def test_the_clock_runs_to_the_peers_last_return() -> None:
     assert there == ["Pendulum-v1", "-160, 2 seeds", "750 s", "28 s [20, 36], 2 seeds", "26.8"]
     assert nowhere == ["Hopper-v5", *["not measured"] * 4]
     better = curve("peer", 0, (3_000, -100.0, 900.0))
-    assert table.body([*OURS, *better])[0][1:] == ["-100, 1 seeds", "900 s", "0 of 2 seeds", "not measured"]
+    assert table.body([*OURS, *better])[0][1:] == ["-100, 1 seed", "900 s", "0 of 2 seeds", "not measured"]
     assert len(table.heads()) == len(there)
 
 

@@ -148,6 +148,7 @@ def test_keys_that_are_numbers_may_be_texts() -> None:
         {"gate": {"samples": 0}},
         {"gate": {"alternatives": -1}},
         {"settings": {"value_gradient": {"config": 5}}},
+        {"settings": {"ensemble": {"width": 5}}},
         {"settings": {"somebody": {}}},
         {"fit": {"least": 10, "most": 5}},
         {"sac": {"imagined_share": 1.5}},

@@ -21,6 +21,7 @@ from gedanken.agents.learner import Learner, Progress
 from gedanken.agents.sac import SAC
 from gedanken.agents.value_gradient import ValueGradient
 from gedanken.errors import ConfigError
+from gedanken.intermediary import stages
 from gedanken.intermediary.config import RunConfig
 from gedanken.intermediary.loop import Intermediary
 from gedanken.intermediary.parts import AGENTS, FAMILIES, Given, family_of, learner_of
@@ -153,6 +154,24 @@ def test_a_run_with_a_packages_family_and_learner_can_be_opened_again(tmp_path: 
         assert isinstance(again.model, Fitted) and float(again.learned) == 3 * round(0.25 * 20)
         np.testing.assert_allclose(again.model.transition, truth.transition, atol=0.05)
         np.testing.assert_allclose(again.model.control, truth.control, atol=0.05)
+
+
+def test_where_there_is_nothing_to_learn_the_model_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(_: Run) -> None:
+        raise AssertionError("a truncation rule was measured for nobody")
+
+    monkeypatch.setattr(stages, "truncation", asked)
+    with between(tmp_path / "planner", agent="icem", budget={"steps": 20}) as run:
+        run.round()
+    with between(tmp_path / "given", acting=push, budget={"steps": 20}) as run:
+        run.round()
+    with (
+        between(tmp_path / "learner", budget={"steps": 20}) as run,
+        pytest.raises(AssertionError, match="truncation rule"),
+    ):
+        run.round()
 
 
 # --- As an object ---------------------------------------------------------------------------------------------------

@@ -18,11 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from gedanken.agents.learner import Progress
-from gedanken.dreams.truncation import Truncation
 from gedanken.errors import ConfigError
 from gedanken.experience.codec import Codec
 from gedanken.models.contract import State, VectorModel
-from gedanken.models.data import TransitionTable
 
 Value = Callable[[jax.Array], jax.Array]
 """observation [B, D] -> [B], the expected return from there on."""
@@ -261,17 +259,7 @@ class ICEM:
     def init(self, observation_size: int, action_size: int, *, discrete: bool, key: jax.Array) -> tuple[()]:  # noqa: ARG002
         return ()
 
-    def learn(
-        self,
-        state: tuple[()],
-        model: VectorModel,  # noqa: ARG002
-        table: TransitionTable,  # noqa: ARG002
-        *,
-        truncation: Truncation,  # noqa: ARG002
-        updates: int,  # noqa: ARG002
-        key: jax.Array,  # noqa: ARG002
-        on_chunk: Callable[[int, Progress], None] | None = None,  # noqa: ARG002
-    ) -> tuple[tuple[()], Progress]:
+    def learn(self, state: tuple[()], *_: Any, **__: Any) -> tuple[tuple[()], Progress]:
         """Nothing to do."""
         return state, Progress({}, 0)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -14,6 +15,7 @@ from jax import Array
 
 from gedanken.agents.actor_critic import Activation, Actor, Critics, polyak
 from gedanken.agents.contract import Agent
+from gedanken.agents.policy import PolicyAgent
 from gedanken.dreams.truncation import Truncation
 from gedanken.errors import ConfigError
 from gedanken.experience.codec import Codec
@@ -182,12 +184,34 @@ class Progress(NamedTuple):
     imagined_steps: int
 
 
+@dataclass(frozen=True)
+class ActorCriticLearner:
+    """What the learners of an `ActorCritic` share: how it begins, and who acts by it."""
+
+    config: ActorCriticConfig
+
+    def init(self, observation_size: int, action_size: int, *, discrete: bool, key: Array) -> ActorCritic:
+        actor_key, critic_key = jax.random.split(key)
+        return init(
+            observation_size,
+            action_size,
+            discrete=discrete,
+            config=self.config,
+            actor_key=actor_key,
+            critic_key=critic_key,
+        )
+
+    def agent(self, state: ActorCritic, model: VectorModel | None, codec: Codec) -> PolicyAgent:  # noqa: ARG002
+        """The actor; it does not ask the model any more."""
+        return PolicyAgent(state.actor, codec)
+
+
 @runtime_checkable
 class Learner(Protocol):
     """How an agent comes to be, with its settings: a frozen dataclass behind an entry point of `gedanken.agents`.
 
     What it has learned, its *state*, is a pytree whose arrays keep their number and shapes: a run's checkpoint holds
-    them. `ActorCritic` is an example.
+    them. `ActorCritic` is an example. Where it has no arrays there is nothing to learn, and `learn` is not called.
     """
 
     @property

@@ -18,12 +18,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from gedanken.agents.actor_critic import Actor, Critics
-from gedanken.agents.learner import ActorCritic, ActorCriticConfig, Progress, advance, init, prepare
-from gedanken.agents.policy import PolicyAgent
+from gedanken.agents.learner import ActorCritic, ActorCriticConfig, ActorCriticLearner, Progress, advance, prepare
 from gedanken.dreams.rollout import Buffer, Transitions, empty_buffer, flatten, imagine, pack, sample_rows
 from gedanken.dreams.truncation import Truncation
 from gedanken.errors import ConfigError
-from gedanken.experience.codec import Codec
 from gedanken.models.contract import State, VectorModel
 from gedanken.models.data import TransitionTable
 
@@ -60,22 +58,11 @@ class SACConfig(ActorCriticConfig):
 
 
 @dataclass(frozen=True)
-class SAC:
+class SAC(ActorCriticLearner):
     """The learner. Its state is an `ActorCritic`; between two rounds nothing else is kept."""
 
     config: SACConfig = field(default_factory=SACConfig)
     name: ClassVar[str] = "sac"
-
-    def init(self, observation_size: int, action_size: int, *, discrete: bool, key: Array) -> ActorCritic:
-        actor_key, critic_key = jax.random.split(key)
-        return init(
-            observation_size,
-            action_size,
-            discrete=discrete,
-            config=self.config,
-            actor_key=actor_key,
-            critic_key=critic_key,
-        )
 
     def learn(
         self,
@@ -107,10 +94,6 @@ class SAC:
             if on_chunk is not None:
                 on_chunk(done, Progress(metrics, imagined))
         return state, Progress(metrics, imagined)
-
-    def agent(self, state: ActorCritic, model: VectorModel | None, codec: Codec) -> PolicyAgent:  # noqa: ARG002
-        """The actor; it does not ask the model any more."""
-        return PolicyAgent(state.actor, codec)
 
     def model_free(self) -> SAC:
         """Plain SAC."""
@@ -156,7 +139,7 @@ def learn(
     state: ActorCritic, paid: Buffer, dreamt: Buffer, key: Array, *, config: SACConfig
 ) -> tuple[ActorCritic, dict[str, Array]]:
     """`config.chunk` updates in one scan; metrics are means over the updates."""
-    # Drawn for all updates at once: a random number costs a tenth of what it costs one small batch at a time.
+    # Drawn for all updates at once: random numbers are cheaper by the thousand than one small batch at a time.
     rows_key, noise_key = jax.random.split(key)
     rows = _batches(paid, dreamt, rows_key, config)
     noise = state.actor.noise(noise_key, (config.chunk, 2, config.batch))

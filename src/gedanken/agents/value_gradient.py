@@ -22,12 +22,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from gedanken.agents.actor_critic import Actor, Critics
-from gedanken.agents.learner import ActorCritic, ActorCriticConfig, Progress, advance, init, prepare
-from gedanken.agents.policy import PolicyAgent
+from gedanken.agents.learner import ActorCritic, ActorCriticConfig, ActorCriticLearner, Progress, advance, prepare
 from gedanken.dreams.rollout import Buffer, empty_buffer, flatten, imagine, pack, sample_rows
 from gedanken.dreams.truncation import Truncation
 from gedanken.errors import ConfigError
-from gedanken.experience.codec import Codec
 from gedanken.models.contract import State, VectorModel
 from gedanken.models.data import TransitionTable
 
@@ -55,22 +53,11 @@ class ValueGradientConfig(ActorCriticConfig):
 
 
 @dataclass(frozen=True)
-class ValueGradient:
+class ValueGradient(ActorCriticLearner):
     """The learner. Its state is an `ActorCritic`; between two rounds nothing else is kept."""
 
     config: ValueGradientConfig = field(default_factory=ValueGradientConfig)
     name: ClassVar[str] = "value_gradient"
-
-    def init(self, observation_size: int, action_size: int, *, discrete: bool, key: Array) -> ActorCritic:
-        actor_key, critic_key = jax.random.split(key)
-        return init(
-            observation_size,
-            action_size,
-            discrete=discrete,
-            config=self.config,
-            actor_key=actor_key,
-            critic_key=critic_key,
-        )
 
     def learn(
         self,
@@ -103,10 +90,6 @@ class ValueGradient:
             if on_chunk is not None:
                 on_chunk(done, Progress(metrics, imagined))
         return state, Progress(metrics, imagined)
-
-    def agent(self, state: ActorCritic, model: VectorModel | None, codec: Codec) -> PolicyAgent:  # noqa: ARG002
-        """The actor; it does not ask the model any more."""
-        return PolicyAgent(state.actor, codec)
 
     def model_free(self) -> None:
         """Nothing: its gradients are those of a model."""

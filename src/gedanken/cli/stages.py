@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from gedanken.agents.icem import ICEM
 from gedanken.cli.options import Answer, Options, RunFolder, parse
 from gedanken.cli.running import told
 from gedanken.cli.settings import NewRun
@@ -159,8 +158,9 @@ class Train(OnRun):
 
     def __call__(self) -> Answer:
         with self.opened() as run:
-            if isinstance(run.learner, ICEM):
-                raise ConfigError("A planner has nothing to learn.", given="agent=icem", do="evaluate it.")
+            if not stages.learns(run):
+                given = f"agent={run.config.agent}"
+                raise ConfigError("A planner has nothing to learn.", given=given, do="evaluate it.")
             if not (run.folder / "checkpoint").exists() and run.config.mode != "off":
                 raise ConfigError("There is no model to learn in.", do=f"first `gedanken fit {self.run}`.")
             new = run.learning_rows - run.counters.rows_at_start

@@ -24,6 +24,9 @@ from gedanken.intermediary.gating import GateConfig
 from gedanken.models.ensemble import EnsembleConfig
 from gedanken.models.fitting import FitConfig
 
+BUILT_IN = ("ensemble", "value_gradient", "sac", "icem")
+"""The family and the agents whose settings are sections of `RunConfig`."""
+
 
 @dataclass(frozen=True)
 class CollectConfig:
@@ -106,7 +109,7 @@ class RunConfig:
         if self.check.episodes < 0 or self.check.imagined < 1:
             raise ConfigError("`check` needs episodes >= 0 and imagined >= 1.", given=self.check)
         for name in self.settings:
-            if name not in (self.agent, self.family) or name in {f.name for f in dataclasses.fields(self)}:
+            if name not in (self.agent, self.family) or name in BUILT_IN:
                 raise ConfigError(
                     f"`settings.{name}` is of nobody in this run.",
                     given=name,

@@ -6,6 +6,7 @@ An entry point names a frozen dataclass whose fields are its settings. Those of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
@@ -33,6 +34,33 @@ class Given:
     def names(self) -> list[str]:
         """Which parts were given."""
         return [part.name for part in fields(self) if getattr(self, part.name) is not None]
+
+
+def chosen(config: RunConfig, given: Given) -> tuple[Family, Learner | None]:
+    """Who models and who learns: what was given, else what the configuration names. Nobody learns for a given agent.
+
+    Raises:
+        ConfigError: as in `family_of` and `learner_of`.
+    """
+    family = family_of(config) if given.family is None else given.family
+    if given.agent is not None:
+        return family, None
+    return family, learner_of(config) if given.learner is None else allowed(given.learner, config)
+
+
+def check_given(begun: Sequence[str], given: Given) -> None:
+    """Refuses to go on with other parts than the run was begun with: what was given cannot be stored.
+
+    Raises:
+        ConfigError: parts are missing, or there is one more.
+    """
+    if sorted(begun) != sorted(given.names()):
+        raise ConfigError(
+            "A run goes on with the objects that it was begun with.",
+            given=", ".join(given.names()) or "none",
+            expected=" and ".join(f"{name}=" for name in begun) or "none: they are named in its configuration",
+            do="open it in Python: gedanken.Intermediary(world, folder=..., and these).",
+        )
 
 
 def family_of(config: RunConfig) -> Family:

@@ -16,7 +16,7 @@ import csv
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +37,7 @@ from gedanken.experience.store import Experience
 from gedanken.intermediary.budgets import capacity, check_budget, check_resources, raised, typical_price
 from gedanken.intermediary.config import RunConfig, from_plain, to_plain
 from gedanken.intermediary.decisions import DecisionLog
-from gedanken.intermediary.parts import Given, allowed, family_of, learner_of
+from gedanken.intermediary.parts import Given, check_given, chosen
 from gedanken.models.contract import Family, LearnedModel
 from gedanken.models.data import TransitionTable
 from gedanken.models.files import read_meta, read_tree, write_tree
@@ -120,7 +120,7 @@ class Run:
             "config": to_plain(config),
             "given": given.names(),
         }
-        _parts(config, given)  # refuses what nobody brings
+        chosen(config, given)  # refuses what nobody brings
         check_budget(config, world)
         check_resources(config, world)
         # Refuses spaces it cannot serve, and limits on what is not observed, before anything is written or paid.
@@ -152,7 +152,7 @@ class Run:
         """
         given = given or Given()
         described = read_description(folder)
-        _check_given(described.get("given", []), given)
+        check_given(described.get("given", []), given)
         config = from_plain(described["config"]) if config is None else config
         world = make_world(config.world) if world is None else world
         check = check_budget(config, world).times(described.get("checks", 1))
@@ -189,7 +189,7 @@ class Run:
         codec = Codec(world.observation_space, world.action_space)
         resources = tuple(sorted(set(config.budget) | set(typical_price(world))))
         root = jax.random.key(config.seed)
-        family, learner = _parts(config, given)
+        family, learner = chosen(config, given)
         sizes = codec.observation_size, codec.action_size
         return cls(
             folder=folder,
@@ -338,25 +338,6 @@ def read_description(folder: Path) -> dict[str, Any]:
     if not isinstance(described.get("id"), str) or not isinstance(described.get("config"), dict):
         raise FileError("The run's configuration is damaged.", given=path, expected="an id and a config")
     return described
-
-
-def _parts(config: RunConfig, given: Given) -> tuple[Family, Learner | None]:
-    """Who models and who learns: what was given, else what the configuration names."""
-    family = family_of(config) if given.family is None else given.family
-    if given.agent is not None:
-        return family, None
-    return family, learner_of(config) if given.learner is None else allowed(given.learner, config)
-
-
-def _check_given(begun: Sequence[str], given: Given) -> None:
-    """Refuses to go on with other parts than the run was begun with: what was given cannot be stored."""
-    if sorted(begun) != sorted(given.names()):
-        raise ConfigError(
-            "A run goes on with the objects that it was begun with.",
-            given=", ".join(given.names()) or "none",
-            expected=" and ".join(f"{name}=" for name in begun) or "none: they are named in its configuration",
-            do="open it in Python: gedanken.Intermediary(world, folder=..., and these).",
-        )
 
 
 def raise_budget(folder: Path, budget: Mapping[str, int]) -> None:

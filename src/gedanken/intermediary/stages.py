@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import equinox as eqx
+import jax
 import numpy as np
 
 from gedanken.agents.contract import Agent, begin_episode
@@ -217,9 +218,9 @@ def truncation(run: Run) -> Truncation:
 def learn(run: Run, *, updates: int, watch: Watch | None = None) -> Progress:
     """The agent learns in imagination for `updates` updates; the ledger notes the imagined steps.
 
-    One that was given acts as it is.
+    Where there is nothing to learn (see `learns`), nothing is done.
     """
-    if run.learner is None:
+    if run.learner is None or not learns(run):
         return Progress({}, 0)
 
     def on_chunk(_: int, progress: Progress) -> None:
@@ -245,6 +246,11 @@ def learn(run: Run, *, updates: int, watch: Watch | None = None) -> Progress:
 def imagines(run: Run) -> bool:
     """Whether the agent may learn from imagined steps in this run's mode."""
     return run.config.mode not in ("off", "shadow")
+
+
+def learns(run: Run) -> bool:
+    """Whether there is anything to learn: not for an agent that was given, nor for one that plans."""
+    return bool(jax.tree.leaves(run.learned))
 
 
 def current_agent(run: Run) -> Agent:

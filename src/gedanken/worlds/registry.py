@@ -31,8 +31,8 @@ def make(name: str, **options: Any) -> World:
         ConfigError: nobody knows the name, or its room cannot be loaded.
     """
     room, _, world = name.partition("/")
-    if room in plugins.find(GROUP):
-        made: World = plugins.load(GROUP, room, what="room")(world or room, **options)
+    if point := plugins.find(GROUP).get(room):
+        made: World = plugins.resolve(point, what="room")(world or room, **options)
         return made
     module, _, identifier = name.rpartition(":")
     try:
