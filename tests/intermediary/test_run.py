@@ -65,12 +65,14 @@ def dictionaries() -> World:
     [
         (dictionaries, small(), UnsupportedSpace, "Dict"),
         (lambda: World(AnalyticEnv(), {"steps": 1}), small(), ConfigError, "no limit.*with_horizon"),
-        (linear, small(budget={"step": 60}), ConfigError, "limits nothing that this world charges.*steps"),
+        (linear, small(budget={"step": 60}), ConfigError, "never charges.*step.*steps"),
+        (linear, small(budget={"steps": 60, "stepz": 10}), ConfigError, "never charges.*stepz.*steps"),
+        (lambda: World(AnalyticEnv(), {}).with_horizon(5), small(), ConfigError, "never charges"),
         (
-            lambda: World(AnalyticEnv(), {}).with_horizon(5),
-            small(),
+            lambda: World(AnalyticEnv(), lambda _: {"steps": 1}, unit="step").with_horizon(5),
+            small(budget={"step": 60}),
             ConfigError,
-            "limits nothing that this world charges",
+            "limits nothing here.*step.*steps",
         ),
         (
             linear,

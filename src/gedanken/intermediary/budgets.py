@@ -43,12 +43,18 @@ def check_budget(config: RunConfig, world: World) -> Cost:
 
 
 def check_resources(config: RunConfig, world: World) -> None:
-    """Refuses a budget that limits nothing: a misspelt resource would let the run go on for ever."""
+    """Refuses a budget that limits nothing: a misspelt resource would let the run spend what nobody allowed.
+
+    Raises:
+        ConfigError: it names a resource that this world never charges, or none that it does.
+    """
     charged = {name for name, amount in typical_price(world).items() if amount}
-    if not charged & set(config.budget):
+    limits = charged & set(config.budget)
+    never = set() if world.resources is None else set(config.budget) - world.resources
+    if never or not limits:
         raise ConfigError(
-            "The budget limits nothing that this world charges.",
-            given=", ".join(config.budget),
+            f"The budget names what {world.name!r} never charges." if never else "The budget limits nothing here.",
+            given=", ".join(sorted(never or config.budget)),
             expected=" or ".join(sorted(charged)) or "a world that charges for its steps",
             do=f"such as budget.{min(charged, default='steps')} = 1500.",
         )

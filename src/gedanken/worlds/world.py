@@ -118,6 +118,11 @@ class World(gym.Wrapper[Any, Any, Any, Any]):
         return Cost(self._priced(action))
 
     @property
+    def resources(self) -> frozenset[str] | None:
+        """What its steps can charge; None where prices are a function of the action, and nobody knows."""
+        return None if self._fixed is None else frozenset(self._fixed)
+
+    @property
     def reset_price(self) -> Cost:
         """What a reset costs at most; nothing where resets are free."""
         return Cost() if self.free_reset else self.price(None)
