@@ -115,11 +115,11 @@ bench-peers: install-dev install-peers  ## the peers alone: Stable-Baselines3, S
 	$(MEASURE) benchmarks.peer_sb3 updates
 	$(call CURVE,mbrl) --world InvertedPendulum-v5
 	$(call CURVE,mbrl) --world Pendulum-v1
-	$(call CURVE,sb3) --world InvertedPendulum-v5 --steps 20000
-	$(call CURVE,sb3) --world Pendulum-v1
-	$(call CURVE,sb3) --world Pendulum-v1 --variant zoo
-	$(call CURVE,sb3) --world Hopper-v5
-	$(call CURVE,sb3) --world HalfCheetah-v5
+	$(call CURVE,sb3) --world InvertedPendulum-v5 --steps 20000 --every 500
+	$(call CURVE,sb3) --world Pendulum-v1 --steps 20000
+	$(call CURVE,sb3) --world Pendulum-v1 --steps 20000 --variant zoo
+	$(call CURVE,sb3) --world Hopper-v5 --every 2500
+	$(call CURVE,sb3) --world HalfCheetah-v5 --every 2500
 
 tables: install-dev  ## the tables of README.md and docs/, and what reports compare with, from benchmarks/results/
 	$(BIN)/python -m benchmarks.readme
