@@ -32,12 +32,16 @@ def world_of(model: AnalyticModel, *, horizon: int = 20, discrete: bool = False)
 def visit(
     world: World, ledger: Ledger, record: MemoryRecord, *, episodes: int = 3, states: int = 2
 ) -> tuple[list[Visited], str]:
-    """Random episodes, paid from `check`, and states drawn from them; why not, where the world cannot be put back."""
+    """Random episodes, paid from `check`, and states drawn from them; why not, where the world cannot be put back.
+
+    They stop half-way, so that branches have room before the world's own limit.
+    """
     world.action_space.seed(0)
     found: list[Visited] = []
     for index in range(episodes):
         visits = Visits(world, states=states, group=index, seed=index)
         names = {"account": "check", "policy_id": "random", "run_id": RUN}
+        half = (world.max_episode_steps or 0) // 2
         act(
             world,
             ledger,
@@ -45,6 +49,7 @@ def visit(
             lambda _, __: (world.action_space.sample(), None),
             seed=index,
             episode_index=index,
+            max_steps=half,
             on_step=visits,
             **names,
         )

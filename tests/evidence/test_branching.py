@@ -43,7 +43,7 @@ def test_branches_start_where_the_state_was_and_every_step_is_paid_and_recorded(
         assert all(np.array_equal(episode.observations[0], state.observation) for episode in fork.episodes)
         assert all(len(episode) == 4 and len(np.unique(episode.actions)) == 1 for episode in fork.episodes)
         assert len({float(episode.actions[0, 0]) for episode in fork.episodes}) == 3
-    assert found.paid == 6 * 3 * 4 == charged(ledger, "learn") and charged(ledger, "check") == 60
+    assert found.paid == 6 * 3 * 4 == charged(ledger, "learn") and charged(ledger, "check") == 30
     assert len(record.headers) == before + 18
     assert sum(header.policy == BRANCHING for header in record.headers.values()) == 18
     assert all(header.world == "analytic" for header in record.headers.values())
