@@ -109,7 +109,7 @@ def test_the_same_seed_gives_the_same_answer_and_chunks_do_not_matter(monkeypatc
     episodes, model = record(env, 5), double_integrator(noise=0.1, spread=0.1)
     first = error_by_horizon(model, episodes, env.codec, horizons=(1, 5), key=KEY, seed=3)
     assert first == error_by_horizon(model, episodes, env.codec, horizons=(1, 5), key=KEY, seed=3)
-    monkeypatch.setattr("gedanken.evidence.fidelity.CHUNK", 7)
+    monkeypatch.setattr("gedanken.evidence.open_loop.CHUNK", 7)
     assert error_by_horizon(model, episodes, env.codec, horizons=(1, 5), key=KEY, seed=3).model[
         1
     ].mean == pytest.approx(first.model[1].mean, rel=1e-5)

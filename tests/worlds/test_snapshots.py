@@ -99,3 +99,33 @@ def test_a_snapshot_of_another_world_is_refused() -> None:
     with pytest.raises(WorldError, match="built otherwise"):
         World("Pendulum-v1", {"steps": 1}).restore(pole.snapshot())
     assert walk(pole, [1, 1]) == before, "nothing was changed"
+
+
+def test_every_episode_of_a_forked_world_begins_where_the_snapshot_was_taken() -> None:
+    world = robotics.make("Pendulum-v1")
+    world.action_space.seed(0)
+    actions = [world.action_space.sample() for _ in range(20)]
+    world.reset(seed=1)
+    walk(world, actions[:5])
+    seen = world.step(actions[5])[0]
+    snapshot = world.snapshot()
+    first = walk(world, actions[6:])
+    fork = world.forked(snapshot, seen)
+    with pytest.raises(ConfigError, match="outside an episode"):
+        fork.step(actions[6])
+    for seed in (None, 3):
+        observation, info = fork.reset(seed=seed)
+        assert np.array_equal(observation, seen) and info["cost"] == {}
+        observation[:] = 0  # what is handed out is the caller's
+        assert walk(fork, actions[6:]) == first
+    assert not np.array_equal(world.reset(seed=1)[0], seen), "the world itself is as it was"
+
+
+def test_a_world_is_not_forked_behind_its_end() -> None:
+    world = World(Scripted(2), {"steps": 1})
+    world.env.snapshot, world.env.restore = (lambda: None), (lambda _: None)
+    world.reset()
+    world.step(np.zeros(1))
+    observation = world.step(np.zeros(1))[0]
+    with pytest.raises(ConfigError, match="episode is over"):
+        world.forked(world.snapshot(), observation)

@@ -2,29 +2,71 @@
 
 - `interval`: how sure is a number?
 - `fidelity`: how far ahead can the model see?
-- `calibration`: does it know what it does not know?
+- `forecasts`: how good is the whole forecast, its spread included?
+- `rewards`: how well does it foresee reward?
+- `outcomes`: does it let pass what really fails?
+- `counterfactual`: does another action lead elsewhere as it does in the world? (`branching` pays for the answer.)
+- `permuted`: does it listen to actions at all?
+- `calibration`: does it know what it does not know? (`pit`, `selective`)
+- `held_out_policies`: do its intervals hold for policies that were not there?
 - `value`: what is the policy worth, in the model and in the world?
 - `exploitation`: does the policy live off the model's mistakes?
+- `exploitation_curve`: when does optimising in the model stop paying?
 """
 
+from gedanken.evidence.branching import Branches, Visits, branch
 from gedanken.evidence.calibration import CalibrationCheck, check_calibration
+from gedanken.evidence.counterfactual import ActionEffects, effects_of_branches, effects_of_pairs
 from gedanken.evidence.exploitation import ExploitationGap, exploitation_gap
+from gedanken.evidence.exploitation_curve import Checkpoint, ExploitationCurve, exploitation_by_step
 from gedanken.evidence.fidelity import HorizonError, error_by_horizon
+from gedanken.evidence.forecasts import ForecastScores, score_forecasts
+from gedanken.evidence.held_out_policies import HeldOutPolicies, conformal_on_held_out_policies
 from gedanken.evidence.interval import Interval, mean_with_interval, over_episodes, pooled
+from gedanken.evidence.outcomes import Agreement, EndingsByHorizon, endings_by_horizon, outcomes_agree
+from gedanken.evidence.permuted import PermutedActions, permuted_actions
+from gedanken.evidence.pit import Pit, check_pit
+from gedanken.evidence.rewards import RewardError, reward_by_horizon
+from gedanken.evidence.selective import RiskCoverage, risk_coverage
 from gedanken.evidence.value import ValueComparison, imagined_against_real, imagined_returns
 
 __all__ = [
+    "ActionEffects",
+    "Agreement",
+    "Branches",
     "CalibrationCheck",
+    "Checkpoint",
+    "EndingsByHorizon",
+    "ExploitationCurve",
     "ExploitationGap",
+    "ForecastScores",
+    "HeldOutPolicies",
     "HorizonError",
     "Interval",
+    "Pit",
+    "PermutedActions",
+    "RewardError",
+    "RiskCoverage",
     "ValueComparison",
+    "Visits",
+    "branch",
     "check_calibration",
+    "check_pit",
+    "conformal_on_held_out_policies",
+    "effects_of_branches",
+    "effects_of_pairs",
+    "endings_by_horizon",
     "error_by_horizon",
+    "exploitation_by_step",
     "exploitation_gap",
     "imagined_against_real",
     "imagined_returns",
     "mean_with_interval",
+    "outcomes_agree",
     "over_episodes",
+    "permuted_actions",
     "pooled",
+    "reward_by_horizon",
+    "risk_coverage",
+    "score_forecasts",
 ]

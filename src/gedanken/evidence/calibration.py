@@ -10,40 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.special
-from numpy.typing import NDArray
 
 from gedanken.errors import ConfigError
-from gedanken.evidence.interval import Interval, over_episodes, pooled
-from gedanken.evidence.recorded import Steps, recorded_steps, scale_of
-from gedanken.evidence.scores import (
-    Floats,
-    TerminationCheck,
-    check_termination,
-    gaussian_crps,
-    mixture_quantiles,
-    rank_correlation,
-)
+from gedanken.evidence.interval import Interval
+from gedanken.evidence.judge import Floats, Judge
+from gedanken.evidence.one_step import LEVELS, Forecast, StatesIntervals, forecast_steps
+from gedanken.evidence.pit import Pit, check_pit
+from gedanken.evidence.recorded import recorded_steps, scale_of
+from gedanken.evidence.scores import TerminationCheck, check_termination, gaussian_crps, rank_correlation
+from gedanken.evidence.selective import RiskCoverage, risk_coverage
 from gedanken.experience.codec import Codec
 from gedanken.experience.transition import Episode
-from gedanken.models.contract import State, VectorModel
-
-LEVELS = (0.5, 0.8, 0.9, 0.95)
-CHUNK = 512
-
-
-@runtime_checkable
-class StatesIntervals(Protocol):
-    """A model that states intervals of its own, such as conformal ones."""
-
-    def interval(self, state: State, action: Any, level: float) -> tuple[Any, Any]:
-        """[B, D] low and high ends that hold the next observation with probability `level`; infinite: not known."""
+from gedanken.models.contract import VectorModel
 
 
 @dataclass(frozen=True)
@@ -82,6 +65,8 @@ class CalibrationCheck:
         uncertainty_rank: Spearman's correlation of epistemic deviation and actual error, over steps.
         spread: the same as a curve.
         termination: how well the probability of an ending holds.
+        pit: whether the forecasts have the right shape.
+        selective: whether the error falls when the least certain forecasts are not believed.
     """
 
     episodes: int
@@ -96,22 +81,12 @@ class CalibrationCheck:
     uncertainty_rank: Interval
     spread: tuple[SpreadBin, ...]
     termination: TerminationCheck
+    pit: Pit
+    selective: RiskCoverage
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: the fields by name."""
         return asdict(self)
-
-
-class _Forecast(NamedTuple):
-    """Of a batch of B steps: mean, std (total), epistemic [B, D]; mixture, stated [B, L, 2, D]; reward, ending [B]."""
-
-    mean: Any
-    std: Any
-    epistemic: Any
-    mixture: Any
-    stated: Any
-    reward: Any
-    ending: Any
 
 
 def check_calibration(
@@ -144,9 +119,8 @@ def check_calibration(
     scale = scale_of(episodes, codec)
     if len(recorded) == 0:
         return _nothing("there are no recorded steps", model)
-    forecast = _forecast_all(model, recorded, key)
-    _, group = np.unique(recorded.episode, return_inverse=True)
-    judge = _Judge(group, confidence, seed)
+    forecast = forecast_steps(model, recorded, key)
+    judge = Judge.of(recorded.episode, confidence=confidence, seed=seed)
     moves, std = scale.moves, scale.std[scale.moves].astype(np.float64)
 
     def units(values: Any) -> Floats:
@@ -157,7 +131,8 @@ def check_calibration(
     mean, total, epistemic = units(forecast.mean), units(forecast.std), units(forecast.epistemic)
     error = np.sqrt(np.square(following - mean).mean(-1)) if moves.any() else np.zeros(len(recorded))
     crps, still, skill = _crps(judge, mean, total, now, following)
-    rank, spread = _uncertainty(judge, epistemic, error)
+    rank, spread, selective = _uncertainty(judge, epistemic, error)
+    place = np.asarray(forecast.place, np.float64)[:, moves]
     reward = np.asarray(forecast.reward, np.float64)
     return CalibrationCheck(
         episodes=judge.episodes,
@@ -172,37 +147,15 @@ def check_calibration(
         uncertainty_rank=rank,
         spread=spread,
         termination=check_termination(
-            np.asarray(forecast.ending, np.float64), recorded.terminated, group, confidence=confidence, seed=seed
+            np.asarray(forecast.ending, np.float64), recorded.terminated, judge.group, confidence=confidence, seed=seed
         ),
+        pit=check_pit(place, judge.group, confidence=confidence, seed=seed),
+        selective=selective,
     )
 
 
-class _Judge(NamedTuple):
-    """Averages step values with intervals over episodes; `group` [N] is each step's episode, in 0..E-1."""
-
-    group: NDArray[np.int64]
-    confidence: float
-    seed: int
-
-    @property
-    def episodes(self) -> int:
-        return int(self.group.max()) + 1
-
-    def sums(self, values: Floats) -> Floats:
-        return np.bincount(self.group, values, self.episodes).astype(np.float64)
-
-    def mean(
-        self, values: Floats, unknown: str, *, root: bool = False, bounds: tuple[float, float] = (0.0, np.inf)
-    ) -> Interval:
-        """[N] -> its mean; missing, with the reason `unknown`, where a value is not finite."""
-        if not np.isfinite(values).all():
-            return Interval.missing(unknown, count=self.episodes)
-        sums, counts = self.sums(values), self.sums(np.ones(len(values)))
-        return pooled(sums, counts, confidence=self.confidence, seed=self.seed, root=root, bounds=bounds)
-
-
 def _coverage(
-    judge: _Judge, units: Any, forecast: _Forecast, mean: Floats, total: Floats, following: Floats, stated: bool
+    judge: Judge, units: Any, forecast: Forecast, mean: Floats, total: Floats, following: Floats, stated: bool
 ) -> tuple[Coverage, ...]:
     found = []
     for index, level in enumerate(LEVELS):
@@ -225,7 +178,7 @@ def _coverage(
 
 
 def _crps(
-    judge: _Judge, mean: Floats, total: Floats, now: Floats, following: Floats
+    judge: Judge, mean: Floats, total: Floats, now: Floats, following: Floats
 ) -> tuple[Interval, Interval, Interval]:
     if mean.shape[1] == 0:
         none = Interval.missing("no observation ever changed", count=judge.episodes)
@@ -237,19 +190,16 @@ def _crps(
     if not np.isfinite(ours).all():
         none = Interval.missing(unknown, count=judge.episodes)
         return none, judge.mean(still, unknown), none
-    our_sums, still_sums = judge.sums(ours), judge.sums(still)
-
-    def skill(chosen: NDArray[np.int64]) -> float:
-        below = float(still_sums[chosen].sum())
-        return 1.0 - float(our_sums[chosen].sum()) / below if below > 0.0 else float("nan")
-
-    gained = over_episodes(judge.episodes, skill, confidence=judge.confidence, seed=judge.seed, bounds=(-np.inf, 1.0))
-    return judge.mean(ours, unknown), judge.mean(still, unknown), gained
+    return judge.mean(ours, unknown), judge.mean(still, unknown), judge.skill(ours, still, unknown)
 
 
-def _uncertainty(judge: _Judge, epistemic: Floats, error: Floats) -> tuple[Interval, tuple[SpreadBin, ...]]:
+def _uncertainty(
+    judge: Judge, epistemic: Floats, error: Floats
+) -> tuple[Interval, tuple[SpreadBin, ...], RiskCoverage]:
     if epistemic.shape[1] == 0 or not (np.isfinite(epistemic).all() and np.isfinite(error).all()):
-        return Interval.missing("the model states no epistemic uncertainty", count=judge.episodes), ()
+        why = "the model states no epistemic uncertainty"
+        nothing = RiskCoverage.missing(why, steps=len(error), count=judge.episodes)
+        return Interval.missing(why, count=judge.episodes), (), nothing
     said = np.sqrt(np.square(epistemic).mean(-1))
     bins = [
         SpreadBin(
@@ -261,43 +211,10 @@ def _uncertainty(judge: _Judge, epistemic: Floats, error: Floats) -> tuple[Inter
         if len(part)
     ]
     rank = rank_correlation(said, error, judge.group, confidence=judge.confidence, seed=judge.seed)
-    return rank, tuple(bins)
-
-
-@eqx.filter_jit
-def _forecast(model: VectorModel, observation: Any, action: Any, key: jax.Array) -> _Forecast:
-    start_key, step_key = jax.random.split(key)
-    state = State(observation, model.start(None, start_key, batch=observation.shape[0]).memory)
-    mean, std = model.members(state, action)
-    imagined = model.step(state, action, step_key)
-    tails = jnp.asarray([[(1.0 - level) / 2.0, (1.0 + level) / 2.0] for level in LEVELS])
-    mixture = mixture_quantiles(mean, std, tails.reshape(-1)).reshape(len(LEVELS), 2, *observation.shape)
-    unknown = jnp.full(observation.shape, jnp.nan)
-    stated = [
-        list(model.interval(state, action, level)) if isinstance(model, StatesIntervals) else [unknown, unknown]
-        for level in LEVELS
-    ]
-    return _Forecast(
-        mean=mean.mean(0),
-        std=jnp.sqrt(jnp.square(std).mean(0) + mean.var(0)),
-        epistemic=imagined.epistemic,
-        mixture=jnp.moveaxis(mixture, 2, 0),
-        stated=jnp.moveaxis(jnp.asarray(stated), 2, 0),
-        reward=imagined.reward,
-        ending=imagined.termination_probability,
+    selective = risk_coverage(
+        uncertainty=said, error=error, episode=judge.group, confidence=judge.confidence, seed=judge.seed
     )
-
-
-def _forecast_all(model: VectorModel, steps: Steps, key: jax.Array) -> _Forecast:
-    """The forecasts of all N steps, in chunks of one compiled shape."""
-    total = len(steps)
-    chunk = min(CHUNK, total)
-    parts = []
-    for number, first in enumerate(range(0, total, chunk)):
-        rows = np.minimum(np.arange(first, first + chunk), total - 1)
-        found = _forecast(model, steps.observation[rows], steps.action[rows], jax.random.fold_in(key, number))
-        parts.append([np.asarray(column)[: total - first] for column in found])
-    return _Forecast(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return rank, tuple(bins), selective
 
 
 def _nothing(why: str, model: VectorModel) -> CalibrationCheck:
@@ -305,4 +222,6 @@ def _nothing(why: str, model: VectorModel) -> CalibrationCheck:
     kinds = ("mixture", "gaussian", "conformal") if isinstance(model, StatesIntervals) else ("mixture", "gaussian")
     coverage = tuple(Coverage(kind, level, none, none) for level in LEVELS for kind in kinds)
     empty = TerminationCheck(0, 0, none, None, none, none, ())
-    return CalibrationCheck(0, 0, 0, coverage, none, none, none, none, None, none, (), empty)
+    return CalibrationCheck(
+        0, 0, 0, coverage, none, none, none, none, None, none, (), empty, Pit.missing(why), RiskCoverage.missing(why)
+    )

@@ -10,29 +10,22 @@ A start counts at horizon k only if the recording goes on for k steps, so nothin
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from gedanken.errors import ConfigError
-from gedanken.evidence.interval import Interval, over_episodes, pooled
-from gedanken.evidence.recorded import Floats, Scale, choose, scale_of
+from gedanken.evidence.interval import Interval
+from gedanken.evidence.judge import Judge
+from gedanken.evidence.open_loop import open_loop, square_error
+from gedanken.evidence.recorded import scale_of
+from gedanken.evidence.windows import Windows, ascending, random_windows
 from gedanken.experience.codec import Codec
 from gedanken.experience.transition import Episode
-from gedanken.models.contract import State, VectorModel
-
-CAP = 100.0
-"""Errors are cut at this many standard deviations: a forecast that blew up is wrong, and how wrong does not matter."""
-
-CHUNK = 256
+from gedanken.models.contract import VectorModel
 
 
 @dataclass(frozen=True)
@@ -44,7 +37,7 @@ class HorizonError:
         model, persistence: RMSE in standard deviations of the data.
         ratio: model's error over persistence's, on the same starts; under 1 the model is the better forecast.
         starts: how many forecasts each horizon stands on; an interval's `count` is of episodes.
-        capped: share of forecasts that were cut at `CAP`, or were not finite.
+        capped: share of forecasts that were cut at `open_loop.CAP` standard deviations, or were not finite.
         tolerance: the ratio that a safe horizon must stay under.
         safe_horizon: the largest horizon up to which the *upper* end of every ratio stays under `tolerance`; 0 where
             not even the first does; `None` where it was not measured.
@@ -71,18 +64,6 @@ class HorizonError:
     def to_json(self) -> dict[str, Any]:
         """Plain data: the fields by name."""
         return asdict(self)
-
-
-class _Windows(NamedTuple):
-    """N starts: observation [N, D]; action [N, K, A] and target [N, H, D], 0 where not recorded; recorded [N, H];
-    episode [N].
-    """
-
-    observation: Floats
-    action: Floats
-    target: Floats
-    recorded: NDArray[np.bool_]
-    episode: NDArray[np.int64]
 
 
 def error_by_horizon(
@@ -113,21 +94,17 @@ def error_by_horizon(
     Raises:
         ConfigError: `horizons` is empty, not ascending, or holds a number below 1; or `starts` is below 1.
     """
-    steps = tuple(int(horizon) for horizon in horizons)
-    if not steps or steps[0] < 1 or any(a >= b for a, b in pairwise(steps)):
-        raise ConfigError("Horizons must ascend.", given=list(horizons), expected="such as (1, 2, 5, 10)")
-    if starts < 1:
-        raise ConfigError("At least one start an episode is needed.", given=starts, expected="starts >= 1")
+    steps = ascending(horizons)
     scale = scale_of(episodes, codec)
-    windows = _windows(episodes, codec, steps, starts, np.random.default_rng(seed))
+    windows = random_windows(episodes, codec, horizons=steps, starts=starts, seed=seed)
     if not scale.moves.any():
-        why = "no observation ever changed" if len(windows.episode) else "there are no recorded steps"
+        why = "no observation ever changed" if len(windows) else "there are no recorded steps"
         return _nothing(steps, tolerance, len(scale.moves), why)
 
-    predicted = _predict(model, windows, steps, key)
-    model_square, capped = _square_error(predicted, windows.target, scale)
+    path = open_loop(model, windows.observation, windows.action, horizons=steps, key=key)
+    model_square, capped = square_error(path.observation, windows.target, scale)
     still = np.broadcast_to(windows.observation[:, None], windows.target.shape)
-    still_square, _ = _square_error(still, windows.target, scale)
+    still_square, _ = square_error(still, windows.target, scale)
 
     found = [
         _at_horizon(windows, model_square[:, h], still_square[:, h], capped[:, h], h, horizon, confidence, seed)
@@ -152,82 +129,8 @@ def error_by_horizon(
     )
 
 
-def _windows(
-    episodes: Sequence[Episode], codec: Codec, horizons: tuple[int, ...], starts: int, rng: np.random.Generator
-) -> _Windows:
-    longest, count = horizons[-1], len(horizons)
-    size, actions_size = codec.observation_size, codec.action_size
-    at = np.asarray(horizons)
-    parts: list[_Windows] = []
-    for position, episode in enumerate(episodes):
-        if len(episode) == 0:
-            continue
-        length = len(episode)
-        observations = codec.encode_observations(episode.observations)
-        # Repeating the last action only fills the array; what comes after the recording is masked below.
-        actions = codec.encode_actions(episode.actions)
-        chosen = choose(length, starts, rng)
-        ends = chosen[:, None] + at
-        parts.append(
-            _Windows(
-                observation=observations[chosen],
-                action=actions[np.minimum(chosen[:, None] + np.arange(longest), length - 1)],
-                target=observations[np.minimum(ends, length)],
-                recorded=ends <= length,
-                episode=np.full(len(chosen), position, np.int64),
-            )
-        )
-    if not parts:
-        return _Windows(
-            np.zeros((0, size), np.float32),
-            np.zeros((0, longest, actions_size), np.float32),
-            np.zeros((0, count, size), np.float32),
-            np.zeros((0, count), bool),
-            np.zeros(0, np.int64),
-        )
-    return _Windows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-
-@eqx.filter_jit
-def _open_loop(model: VectorModel, observation: Any, action: Any, key: jax.Array) -> jax.Array:
-    """[B, D], [B, K, A] -> [K, B, D]: the path of the mean of the members under the given actions."""
-    start_key, step_key = jax.random.split(key)
-    start = model.start(None, start_key, batch=observation.shape[0])
-
-    def step(state: State, now: tuple[Any, jax.Array]) -> tuple[State, Any]:
-        act, draw = now
-        mean = model.members(state, act).mean.mean(0)
-        return model.conclude(state, act, mean, draw).state, mean
-
-    keys = jax.random.split(step_key, action.shape[1])
-    path: jax.Array
-    _, path = jax.lax.scan(step, State(observation, start.memory), (jnp.swapaxes(action, 0, 1), keys))
-    return path
-
-
-def _predict(model: VectorModel, windows: _Windows, horizons: tuple[int, ...], key: jax.Array) -> Floats:
-    """[N, H, D]: what the model forecast at each horizon."""
-    total = len(windows.episode)
-    chunk = min(CHUNK, total)
-    wanted = np.asarray(horizons) - 1
-    forecasts = []
-    for number, first in enumerate(range(0, total, chunk)):
-        # The last chunk is filled up with repeats, so that one compiled shape serves all.
-        rows = np.minimum(np.arange(first, first + chunk), total - 1)
-        path = _open_loop(model, windows.observation[rows], windows.action[rows], jax.random.fold_in(key, number))
-        forecasts.append(np.asarray(path)[wanted].swapaxes(0, 1)[: total - first])
-    return np.concatenate(forecasts)
-
-
-def _square_error(predicted: Any, target: Any, scale: Scale) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """[N, H, D] twice -> [N, H] mean square over the moving dimensions in units of the scale, and where it was cut."""
-    away = np.abs((predicted - target).astype(np.float64) / scale.std)[..., scale.moves]
-    cut = ~(away <= CAP)
-    return np.square(np.where(cut, CAP, away)).mean(-1), cut.any(-1)
-
-
 def _at_horizon(
-    windows: _Windows,
+    windows: Windows,
     model_square: NDArray[np.float64],
     still_square: NDArray[np.float64],
     capped: NDArray[np.bool_],
@@ -241,20 +144,13 @@ def _at_horizon(
     if not valid.any():
         none = Interval.missing(f"no recorded episode is {horizon} steps long")
         return none, none, none, 0.0
-    _, group = np.unique(windows.episode[valid], return_inverse=True)
-    counts = np.bincount(group).astype(np.float64)
-    model_sums = np.bincount(group, model_square[valid])
-    still_sums = np.bincount(group, still_square[valid])
-
-    def ratio(chosen: NDArray[np.int64]) -> float:
-        below = float(still_sums[chosen].sum())
-        return math.sqrt(float(model_sums[chosen].sum()) / below) if below > 0.0 else math.nan
-
-    floor = (0.0, math.inf)
+    judge = Judge.of(windows.episode[valid], confidence=confidence, seed=seed)
+    ours, still = model_square[valid], still_square[valid]
+    unknown = "an error is not finite"
     return (
-        pooled(model_sums, counts, confidence=confidence, seed=seed, root=True, bounds=floor),
-        pooled(still_sums, counts, confidence=confidence, seed=seed, root=True, bounds=floor),
-        over_episodes(len(counts), ratio, confidence=confidence, seed=seed, bounds=floor),
+        judge.mean(ours, unknown, root=True),
+        judge.mean(still, unknown, root=True),
+        judge.ratio(ours, still, unknown, root=True),
         float(capped[valid].mean()),
     )
 

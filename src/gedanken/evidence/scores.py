@@ -116,6 +116,10 @@ def check_termination(
         if totals[b]
     )
     rate = endings / steps
+    auc = area_under_roc(probability, ended, episode, confidence=confidence, seed=seed)
+    if endings in (0, steps):
+        how = f"no episode ended among {steps} steps" if not endings else f"each of the {steps} steps ended its episode"
+        auc = Interval.missing(how, count=count)
     return TerminationCheck(
         steps=steps,
         terminations=endings,
@@ -128,28 +132,31 @@ def check_termination(
         ),
         brier_of_base_rate=rate * (1.0 - rate),
         ece=over_episodes(count, ece, confidence=confidence, seed=seed, bounds=bounds),
-        auc=_auc(probability, ended, episode, count, confidence=confidence, seed=seed),
+        auc=auc,
         bins=bins,
     )
 
 
-def _auc(
-    score: Floats, ended: NDArray[np.bool_], episode: NDArray[np.int64], count: int, *, confidence: float, seed: int
+def area_under_roc(
+    score: Floats, hit: NDArray[np.bool_], episode: NDArray[np.int64], *, confidence: float, seed: int
 ) -> Interval:
-    if not ended.any():
-        return Interval.missing(f"no episode ended among {len(ended)} steps", count=count)
-    if ended.all():
-        return Interval.missing(f"each of the {len(ended)} steps ended its episode", count=count)
-    edges = np.unique(score[ended])
+    """The probability that a hit was scored higher than a miss, ties counting half, of [N] scores; 0.5 is a coin.
+
+    Missing where there are no hits, or only hits. `episode` [N] in 0..E-1 is the unit of the interval.
+    """
+    count = int(episode.max()) + 1 if len(episode) else 0
+    if hit.all() or not hit.any():
+        return Interval.missing(f"{int(hit.sum())} of {len(hit)} steps are hits", count=count)
+    edges = np.unique(score[hit])
     if len(edges) > _EDGES:
         edges = np.unique(np.quantile(edges, np.linspace(0, 1, _EDGES), method="nearest"))
-    # Every score becomes its place among the scores of the endings: 2k between two of them, 2k + 1 on one. Counts a
+    # Every score becomes its place among the scores of the hits: 2k between two of them, 2k + 1 on one. Counts a
     # place and episode are then enough for the exact AUC of any resample of episodes.
     place = np.searchsorted(edges, score, "left") + np.searchsorted(edges, score, "right")
     places = 2 * len(edges) + 1
     cell = episode * places + place
-    positive = np.bincount(cell, ended.astype(np.float64), count * places).reshape(count, places)
-    negative = np.bincount(cell, (~ended).astype(np.float64), count * places).reshape(count, places)
+    positive = np.bincount(cell, hit.astype(np.float64), count * places).reshape(count, places)
+    negative = np.bincount(cell, (~hit).astype(np.float64), count * places).reshape(count, places)
 
     def auc(chosen: NDArray[np.int64]) -> float:
         up, down = positive[chosen].sum(0), negative[chosen].sum(0)

@@ -21,7 +21,11 @@ from gedanken.errors import BudgetRefused
 from gedanken.evidence.calibration import check_calibration
 from gedanken.evidence.exploitation import exploitation_gap
 from gedanken.evidence.fidelity import error_by_horizon
+from gedanken.evidence.forecasts import score_forecasts
 from gedanken.evidence.interval import Interval, mean_with_interval
+from gedanken.evidence.outcomes import endings_by_horizon
+from gedanken.evidence.permuted import permuted_actions
+from gedanken.evidence.rewards import reward_by_horizon
 from gedanken.evidence.value import imagined_against_real, imagined_returns
 from gedanken.experience.transition import Episode
 from gedanken.intermediary.run import CHECK, Run
@@ -43,6 +47,10 @@ class Evidence:
     fidelity: dict[str, Any] | None
     calibration: dict[str, Any] | None
     trajectories: dict[str, Any] | None
+    forecasts: dict[str, Any] | None = None
+    rewards: dict[str, Any] | None = None
+    endings: dict[str, Any] | None = None
+    permuted: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: the fields by name."""
@@ -54,6 +62,10 @@ class Evidence:
             "fidelity": self.fidelity,
             "calibration": self.calibration,
             "trajectories": self.trajectories,
+            "forecasts": self.forecasts,
+            "rewards": self.rewards,
+            "endings": self.endings,
+            "permuted": self.permuted,
         }
 
 
@@ -97,7 +109,19 @@ def check(run: Run, agent: Agent, *, watch: Watch | None = None) -> Evidence:
         trajectories = _trajectories(run, policy, episodes)
     return _written(
         run,
-        Evidence(real, predicted, value, gap, fidelity.to_json(), calibration.to_json(), trajectories),
+        Evidence(
+            real,
+            predicted,
+            value,
+            gap,
+            fidelity.to_json(),
+            calibration.to_json(),
+            trajectories,
+            score_forecasts(run.model, episodes, run.codec, key=run.key(_CHECK, 5), seed=seed).to_json(),
+            reward_by_horizon(run.model, episodes, run.codec, key=run.key(_CHECK, 6), seed=seed).to_json(),
+            endings_by_horizon(run.model, episodes, run.codec, key=run.key(_CHECK, 7), seed=seed).to_json(),
+            permuted_actions(run.model, episodes, run.codec, key=run.key(_CHECK, 8), seed=seed).to_json(),
+        ),
     )
 
 

@@ -102,6 +102,7 @@ class World(gym.Wrapper[Any, Any, Any, Any]):
         self._watchdog = Watchdog(step_timeout_s) if step_timeout_s is not None else None
         self.duration_ms: float | None = None
         self._horizon: int | None = None
+        self._home: tuple[Snapshot, Any] | None = None
         self._elapsed = 0
         self._over = True
 
@@ -170,6 +171,24 @@ class World(gym.Wrapper[Any, Any, Any, Any]):
         twin._horizon, twin._over = steps, True
         return twin
 
+    def forked(self, snapshot: Snapshot, observation: Any) -> Self:
+        """The same world, whose episodes begin where `snapshot` was taken. It shares the env with this one.
+
+        Its resets cost nothing, and look at neither seed nor task: its randomness, too, goes on as it did.
+
+        Args:
+            snapshot: of this world, in the middle of an episode.
+            observation: what was observed then.
+
+        Raises:
+            ConfigError: the episode was over when the snapshot was taken.
+        """
+        if snapshot.over:
+            raise ConfigError("A world cannot be forked where its episode is over.", do="take the snapshot before.")
+        twin = copy.copy(self)
+        twin._home, twin._over = (snapshot, observation), True
+        return twin
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins an episode. `options["task"]` picks the task, where the world has tasks.
 
@@ -178,6 +197,11 @@ class World(gym.Wrapper[Any, Any, Any, Any]):
             WorldError: the env raised, hung, or gave an observation outside its space.
         """
         self._check_task((options or {}).get("task"))
+        if self._home is not None:
+            snapshot, seen = self._home
+            self.restore(snapshot)
+            self.duration_ms = 0.0
+            return copy.deepcopy(seen), {"cost": {}}
         self._over = True
         self._elapsed = 0
         reset_price = self.reset_price
