@@ -125,7 +125,9 @@ class Goals:
 
 @dataclass(frozen=True)
 class Clock:
-    """Seconds until ours has the mean return that the peer's seeds had at their last figure, beside the peer's seconds.
+    """Seconds until ours has the return that the peer had at its last figure, beside the peer's seconds.
+
+    Seed by seed, because the evaluation episodes of a seed start alike for all methods.
 
     Attributes:
         ours, peer: the methods. worlds: a line each.
@@ -147,15 +149,18 @@ class Clock:
         return [[world, *self._cells(rows, world)] for world in self.worlds]
 
     def _cells(self, rows: Sequence[Row], world: str) -> list[str]:
-        theirs = [curve[-1] for curve in curves(rows, world, self.peer, self.metric).values()]
+        theirs = {seed: curve[-1] for seed, curve in curves(rows, world, self.peer, self.metric).items()}
         own = curves(rows, world, self.ours, self.metric)
-        if not theirs or not own:
+        seeds = [seed for seed in theirs if seed in own]
+        if not seeds:
             return [NOT_MEASURED] * 4
-        goal, took = statistics.fmean(row.value for row in theirs), statistics.median(row.seconds for row in theirs)
-        there = [first.seconds for curve in own.values() if (first := reached(curve, goal)) is not None]
-        cells = [f"{goal:,.0f}, {counted(theirs)}", f"{took:,.0f} s"]
-        if len(there) < len(own):
-            return [*cells, f"{len(there)} of {counted(own)}", NOT_MEASURED]
+        goal = statistics.fmean(theirs[seed].value for seed in seeds)
+        took = statistics.median(theirs[seed].seconds for seed in seeds)
+        firsts = [reached(own[seed], theirs[seed].value) for seed in seeds]
+        there = [first.seconds for first in firsts if first is not None]
+        cells = [f"{goal:,.0f}, {counted(seeds)}", f"{took:,.0f} s"]
+        if len(there) < len(seeds):
+            return [*cells, f"{len(there)} of {counted(seeds)}", NOT_MEASURED]
         ours = statistics.median(there)
         return [
             *cells,

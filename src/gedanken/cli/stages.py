@@ -205,7 +205,7 @@ class Evaluate(OnRun):
             outdated(run.folder)
             stages.curate(run)
             with watching(run, self.progress, resume="evaluate") as watch:
-                Intermediary.of(run).evaluate(watch)
+                Intermediary.of(run).evaluate(watch, thorough=True)
         return told(self.run)
 
 

@@ -6,7 +6,7 @@ also serve as the held-out data of every question asked of the model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -47,6 +47,7 @@ class Evidence:
     fidelity: dict[str, Any] | None
     calibration: dict[str, Any] | None
     trajectories: dict[str, Any] | None
+    # Asked in a thorough check only: each compiles a program of its own.
     forecasts: dict[str, Any] | None = None
     rewards: dict[str, Any] | None = None
     endings: dict[str, Any] | None = None
@@ -69,10 +70,10 @@ class Evidence:
         }
 
 
-def check(run: Run, agent: Agent, *, watch: Watch | None = None) -> Evidence:
+def check(run: Run, agent: Agent, *, thorough: bool = False, watch: Watch | None = None) -> Evidence:
     """Runs `config.check.episodes` real episodes of `agent` and holds the model against them.
 
-    The prediction is made before the first real episode. Without a fitted model, or for an agent that cannot be
+    A thorough check also scores forecasts, rewards and endings ahead, and permutes the actions. The prediction is made before the first real episode. Without a fitted model, or for an agent that cannot be
     imagined in one compiled rollout, what concerns the model is not measured.
     """
     fitted = run.counters.round > 0 and run.config.mode != "off"
@@ -107,21 +108,19 @@ def check(run: Run, agent: Agent, *, watch: Watch | None = None) -> Evidence:
         value = imagined_against_real(real=returns, imagined=imagined, paired=True, seed=seed).to_json()
         gap = exploitation_gap(real=returns, imagined=imagined, paired=True, seed=seed).to_json()
         trajectories = _trajectories(run, policy, episodes)
-    return _written(
-        run,
-        Evidence(
-            real,
-            predicted,
-            value,
-            gap,
-            fidelity.to_json(),
-            calibration.to_json(),
-            trajectories,
-            score_forecasts(run.model, episodes, run.codec, key=run.key(_CHECK, 5), seed=seed).to_json(),
-            reward_by_horizon(run.model, episodes, run.codec, key=run.key(_CHECK, 6), seed=seed).to_json(),
-            endings_by_horizon(run.model, episodes, run.codec, key=run.key(_CHECK, 7), seed=seed).to_json(),
-            permuted_actions(run.model, episodes, run.codec, key=run.key(_CHECK, 8), seed=seed).to_json(),
-        ),
+    found = Evidence(real, predicted, value, gap, fidelity.to_json(), calibration.to_json(), trajectories)
+    return _written(run, _more(run, found, episodes) if thorough else found)
+
+
+def _more(run: Run, found: Evidence, episodes: list[Episode]) -> Evidence:
+    """What a thorough check asks besides."""
+    keys, seed = [run.key(_CHECK, number) for number in (5, 6, 7, 8)], run.config.seed
+    return replace(
+        found,
+        forecasts=score_forecasts(run.model, episodes, run.codec, key=keys[0], seed=seed).to_json(),
+        rewards=reward_by_horizon(run.model, episodes, run.codec, key=keys[1], seed=seed).to_json(),
+        endings=endings_by_horizon(run.model, episodes, run.codec, key=keys[2], seed=seed).to_json(),
+        permuted=permuted_actions(run.model, episodes, run.codec, key=keys[3], seed=seed).to_json(),
     )
 
 

@@ -172,10 +172,10 @@ class Intermediary:
         curate(self._run)
         return self.evaluate(watch)
 
-    def evaluate(self, watch: Watch | None = None) -> Result:
+    def evaluate(self, watch: Watch | None = None, *, thorough: bool = False) -> Result:
         """Checks the agent for real as it stands, and writes down the result. Episodes on record are not paid twice."""
         run = self._run
-        evidence = check(run, self.agent, watch=watch)
+        evidence = check(run, self.agent, thorough=thorough, watch=watch)
         result = Result(
             agent=self.agent,
             value=evidence.real_return,
