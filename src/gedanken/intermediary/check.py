@@ -73,8 +73,9 @@ class Evidence:
 def check(run: Run, agent: Agent, *, thorough: bool = False, watch: Watch | None = None) -> Evidence:
     """Runs `config.check.episodes` real episodes of `agent` and holds the model against them.
 
-    A thorough check also scores forecasts, rewards and endings ahead, and permutes the actions. The prediction is made before the first real episode. Without a fitted model, or for an agent that cannot be
-    imagined in one compiled rollout, what concerns the model is not measured.
+    A thorough check also scores forecasts, rewards and endings ahead, and permutes the actions. The prediction is made
+    before the first real episode. Without a fitted model, or for an agent that cannot be imagined in one compiled
+    rollout, what concerns the model is not measured.
     """
     fitted = run.counters.round > 0 and run.config.mode != "off"
     policy = agent.greedy if isinstance(agent, PolicyAgent) and fitted else None
