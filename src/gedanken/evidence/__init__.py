@@ -4,6 +4,8 @@
 - `fidelity`: how far ahead can the model see?
 - `calibration`: does it know what it does not know?
 - `value`: what is the policy worth, in the model and in the world?
+- `prediction_powered`: what is it worth in the world, from many imagined and few real episodes? `tuned` and `betting`
+  are its intervals, `sequential` says when to stop paying, `paired` compares two policies.
 - `exploitation`: does the policy live off the model's mistakes?
 """
 
@@ -11,6 +13,9 @@ from gedanken.evidence.calibration import CalibrationCheck, check_calibration
 from gedanken.evidence.exploitation import ExploitationGap, exploitation_gap
 from gedanken.evidence.fidelity import HorizonError, error_by_horizon
 from gedanken.evidence.interval import Interval, mean_with_interval, over_episodes, pooled
+from gedanken.evidence.paired import PolicyComparison, compare_policies
+from gedanken.evidence.prediction_powered import PolicyValue, prediction_powered
+from gedanken.evidence.sequential import Progress, narrow_enough
 from gedanken.evidence.value import ValueComparison, imagined_against_real, imagined_returns
 
 __all__ = [
@@ -18,13 +23,19 @@ __all__ = [
     "ExploitationGap",
     "HorizonError",
     "Interval",
+    "PolicyComparison",
+    "PolicyValue",
+    "Progress",
     "ValueComparison",
     "check_calibration",
+    "compare_policies",
     "error_by_horizon",
     "exploitation_gap",
     "imagined_against_real",
     "imagined_returns",
     "mean_with_interval",
+    "narrow_enough",
     "over_episodes",
     "pooled",
+    "prediction_powered",
 ]
