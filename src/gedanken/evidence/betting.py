@@ -15,8 +15,8 @@ nobody knows before how good the model is. This costs a useless model next to no
 way round (correlated negatively) counts as useless.
 
 The price of assuming nothing: at n = 5 an interval is 0.6 to 0.8 of the range between the bounds (even the exact
-binomial one of Clopper & Pearson is 0.45 wide after five successes in five), and for normal returns it is about 1.5
-times as wide as Student's. It holds nearer 98 than 90 % of the time.
+binomial one of Clopper & Pearson is 0.45 wide after five successes in five), and where Student's t is right as well, it
+is 1.6 to 1.8 times as wide. A nominal 90 % held in 99 % of simulated studies and more.
 """
 
 from __future__ import annotations

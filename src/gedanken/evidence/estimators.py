@@ -21,9 +21,9 @@ from gedanken.errors import ConfigError
 from gedanken.evidence.doubly_robust import correct
 from gedanken.evidence.fitted_q import FittedQ, fit_q, value_at_start
 from gedanken.evidence.importance import importance_weights, weigh
-from gedanken.evidence.interval import Interval, mean_with_interval
+from gedanken.evidence.interval import Interval
 from gedanken.evidence.logged import Logged, logged, returns_of
-from gedanken.evidence.prediction_powered import Bounds, PolicyValue, prediction_powered
+from gedanken.evidence.prediction_powered import Bounds, PolicyValue, prediction_powered, real_alone
 from gedanken.evidence.value import imagined_returns
 from gedanken.experience.codec import Codec
 from gedanken.experience.transition import Episode
@@ -116,22 +116,17 @@ def estimate(
     returns = returns_of(own, discount)
     found = dict.fromkeys(ESTIMATORS, Interval.missing("there are no logged episodes"))
 
+    found["real only"] = real_alone(returns, confidence=confidence, bounds=bounds)
     powered = None
     if model is None:
-        none = Interval.missing("there is no model")
-        found["model alone"] = found["prediction-powered"] = none
-        nothing = prediction_powered(
-            real=returns, imagined=returns, more_imagined=[], seed=seed, confidence=confidence, bounds=bounds
-        )
-        found["real only"] = nothing.real_only
+        found["model alone"] = found["prediction-powered"] = Interval.missing("there is no model")
     else:
         more = _imagined(model, policy, _starts(starts, logs, codec), rollouts, horizon, discount, model_key)
         partners = _imagined(model, policy, own.observation[own.whole, 0], rollouts, horizon, discount, partner_key)
         powered = prediction_powered(
             real=returns, imagined=partners, more_imagined=more, seed=seed, confidence=confidence, bounds=bounds
         )
-        found["real only"], found["prediction-powered"] = powered.real_only, powered.prediction_powered
-        found["model alone"] = mean_with_interval(more, confidence=confidence, seed=seed)
+        found["prediction-powered"], found["model alone"] = powered.prediction_powered, powered.model_only
 
     effective = None
     if logs.episodes:
