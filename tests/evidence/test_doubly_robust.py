@@ -1,6 +1,8 @@
 import jax
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gedanken.evidence.doubly_robust import correct, doubly_robust
 from gedanken.evidence.fitted_q import FittedQ, fit_q, value_at_start
@@ -54,6 +56,23 @@ def test_a_right_value_function_repairs_wrong_weights() -> None:
     assert not alone.low < TARGET.value() < alone.high, "such weights mean the behaviour's value"
     found = correct(fit, logs, wrong, TARGET, CODEC, **{**JUDGED, "confidence": 0.99})
     assert found.low < TARGET.value() < found.high
+
+
+def test_with_both_wrong_it_is_wrong() -> None:
+    logs, weights, fit = parts(600, seed=2)
+    flat = weights._replace(logs=np.zeros_like(weights.logs))
+    found = correct(fit._replace(weights=fit.weights * 0), logs, flat, TARGET, CODEC, **{**JUDGED, "confidence": 0.99})
+    assert not found.low < TARGET.value() < found.high
+
+
+@settings(max_examples=5)
+@given(scale=st.floats(0.1, 50))
+def test_the_value_is_told_in_the_unit_of_the_rewards(scale: float) -> None:
+    episodes = run(BEHAVIOUR, 60)
+    scaled = [type(e)(**{**vars(e), "rewards": scale * e.rewards}) for e in episodes]
+    one, other = (doubly_robust(logs, TARGET, CODEC, **ASKED) for logs in (episodes, scaled))
+    wanted = [scale * end for end in (one.mean, one.low, one.high)]
+    assert [other.mean, other.low, other.high] == pytest.approx(wanted, rel=1e-2, abs=1e-2)
 
 
 def test_without_weights_it_is_not_measured() -> None:

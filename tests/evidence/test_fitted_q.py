@@ -2,6 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gedanken.errors import ConfigError
 from gedanken.evidence.fitted_q import FittedQ, fit_q, fitted_q_evaluation
@@ -103,6 +105,16 @@ def test_the_key_decides_everything_and_rows_can_be_capped() -> None:
         fitted_q_evaluation(episodes, TARGET, CODEC, key=jax.random.key(seed), **asked) for seed in (1, 1, 2)
     )
     assert one == same and one != other
+
+
+@settings(max_examples=8)
+@given(scale=st.floats(-20, 20).filter(lambda x: abs(x) > 0.05), seed=st.integers(0, 3))
+def test_the_value_is_told_in_the_unit_of_the_rewards(scale: float, seed: int) -> None:
+    episodes = run(BEHAVIOUR, 40, seed=seed)
+    scaled = [type(e)(**{**vars(e), "rewards": scale * e.rewards}) for e in episodes]
+    one, other = (fitted_q_evaluation(logs, TARGET, CODEC, **ASKED) for logs in (episodes, scaled))
+    ends = sorted([scale * one.low, scale * one.high])
+    assert [other.mean, other.low, other.high] == pytest.approx([scale * one.mean, *ends], rel=1e-2, abs=1e-2)
 
 
 def test_folds_never_see_what_they_are_judged_on() -> None:
