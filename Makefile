@@ -105,6 +105,7 @@ bench-own: install-dev install-peers  ## Gedanken's own, and what is timed besid
 	$(MEASURE) benchmarks.ledger
 	$(MEASURE) benchmarks.experience
 	$(MEASURE) benchmarks.evidence_speed
+	$(MEASURE) benchmarks.evidence_coverage
 	$(OURS) --world InvertedPendulum-v5 --steps 1500
 	$(OURS) --world Pendulum-v1 --steps 2000
 	$(OURS) --world InvertedPendulum-v5 --steps 1500 --agent sac

@@ -52,6 +52,24 @@ def test_the_log_probability_is_that_of_the_squashed_gaussian() -> None:
     np.testing.assert_allclose(log_probability, wanted, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("discrete", [False, True])
+def test_the_log_probability_of_a_given_action_is_that_it_was_drawn_with(discrete: bool) -> None:
+    a, observation = actor(discrete=discrete, action_size=3), states(200)
+    action, log_probability = sample(a, observation, jax.random.key(4))
+    # Beyond, float32 no longer tells where under the tanh an action came from.
+    inside = np.abs(np.asarray(action)).max(-1) < 0.999 if not discrete else np.ones(200, bool)
+    assert inside.sum() > 150
+    again = a.log_probability(observation, action)
+    np.testing.assert_allclose(again[inside], log_probability[inside], rtol=2e-3, atol=2e-3)
+    others = jnp.roll(action, 1, axis=0)
+    assert np.abs(a.log_probability(observation, others) - log_probability).max() > 0.1
+
+
+def test_an_action_at_the_edge_has_a_finite_density() -> None:
+    edge = jnp.ones((B, A))
+    assert np.isfinite(actor().log_probability(states(), edge)).all()
+
+
 def test_the_density_integrates_to_one() -> None:
     # Importance sampling: the mean of 1 / density over draws from it is the length of the range.
     a = actor(action_size=1)

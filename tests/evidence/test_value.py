@@ -33,6 +33,12 @@ def test_the_true_model_imagines_exactly_the_real_returns() -> None:
     assert imagined == pytest.approx([episode.total_reward for episode in real], rel=1e-4)
 
 
+def test_a_discount_weighs_later_rewards_less() -> None:
+    model, start = falling_pole(limit=1e6), State(jnp.zeros((1, 2)))
+    found = imagined_returns(model, push_right, episodes=1, horizon=4, key=KEY, start=start, discount=0.5)
+    assert found.tolist() == [1.0 + 0.5 + 0.25 + 0.125]
+
+
 def test_returns_stop_where_the_episode_ends() -> None:
     env = AnalyticEnv(falling_pole(), discrete=True, horizon=200)
     real = record(env, 12, policy=lambda seen: 1)
@@ -61,7 +67,7 @@ def test_memory_does_not_grow_with_the_steps_of_a_rollout() -> None:
     start = model.start(None, KEY, batch=batch)
     from gedanken.evidence import value
 
-    used = value._returns.lower(model, brake, start, KEY, horizon).compile().compiled.memory_analysis()
+    used = value._returns.lower(model, brake, start, KEY, horizon, 1.0).compile().compiled.memory_analysis()
     whole = horizon * batch * 4 * (2 * model.observation_size + model.action_size)
     assert used.temp_size_in_bytes < whole
 

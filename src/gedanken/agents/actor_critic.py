@@ -88,10 +88,17 @@ class Actor(eqx.Module):
             return action, expected + jax.lax.stop_gradient(drawn - expected)
         mean, log_std = self._gaussian(answer)
         before = mean + jnp.exp(log_std) * noise
-        gaussian = -0.5 * jnp.square(noise) - log_std - 0.5 * math.log(2 * math.pi)
-        # log(1 - tanh(x)^2) in a form that does not cancel for large |x|.
-        squash = 2.0 * (math.log(2.0) - before - jax.nn.softplus(-2.0 * before))
-        return jnp.tanh(before), (gaussian - squash).sum(-1)
+        return jnp.tanh(before), _squashed_log_density(noise, log_std, before)
+
+    def log_probability(self, observation: Array, action: Array) -> Array:
+        """[B, D], [B, A] -> [B]: how likely `sample` is to draw this action, in encoded units."""
+        answer = self.network(self.inputs.into(observation))
+        if self.discrete:
+            return (action * jax.nn.log_softmax(answer)).sum(-1)
+        mean, log_std = self._gaussian(answer)
+        # An action at the edge, rounded to 1, stands for one just inside; its density is finite.
+        before = jnp.arctanh(jnp.clip(action, -1.0 + 1e-6, 1.0 - 1e-6))
+        return _squashed_log_density((before - mean) * jnp.exp(-log_std), log_std, before)
 
     def mode(self, observation: Array) -> Array:
         """[B, D] -> the most likely action [B, A] (of the Gaussian before squashing)."""
@@ -104,6 +111,15 @@ class Actor(eqx.Module):
         mean, raw = jnp.split(answer, 2, axis=-1)
         low, high = LOG_STD_RANGE
         return mean, low + 0.5 * (high - low) * (jnp.tanh(raw) + 1.0)
+
+
+def _squashed_log_density(noise: Array, log_std: Array, before: Array) -> Array:
+    """[B]: of tanh(before), where before [B, A] is a Gaussian's mean plus its deviation times `noise`."""
+    gaussian = -0.5 * jnp.square(noise) - log_std - 0.5 * math.log(2 * math.pi)
+    # log(1 - tanh(x)^2) in a form that does not cancel for large |x|.
+    squash = 2.0 * (math.log(2.0) - before - jax.nn.softplus(-2.0 * before))
+    density: Array = (gaussian - squash).sum(-1)
+    return density
 
 
 class Critics(eqx.Module):

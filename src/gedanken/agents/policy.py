@@ -34,6 +34,19 @@ class Greedy(eqx.Module):
         return self.actor.mode(observation)
 
 
+class Drawn(eqx.Module):
+    """An actor's own draws as a pure policy, with the log-probability of any action: it explores like the agent."""
+
+    actor: Actor
+
+    def __call__(self, observation: Array, key: Array) -> Array:
+        return self.actor.sample(observation, key)[0]
+
+    def log_probability(self, observation: Array, action: Array) -> Array:
+        """[B, D], [B, A] -> [B]."""
+        return self.actor.log_probability(observation, action)
+
+
 @dataclass(frozen=True)
 class PolicyAgent:
     """An `Agent` made of an `Actor` and the codec of its world."""
@@ -53,6 +66,11 @@ class PolicyAgent:
     def greedy(self) -> Greedy:
         """How it acts without a seed, as a pure policy for imagined rollouts."""
         return Greedy(self.actor)
+
+    @property
+    def drawn(self) -> Drawn:
+        """How it acts with a seed, as a pure policy with log-probabilities."""
+        return Drawn(self.actor)
 
     def act(self, observation: Any, *, seed: int | None = None) -> Any:
         """The most likely action, or with a seed one drawn from the policy.

@@ -32,7 +32,8 @@ class Interval:
         low, high: the ends of the interval; `None` where the count does not allow one (then `reason` says why).
         count: how many independent values (or episodes) it stands on.
         confidence: of the interval, such as 0.95.
-        method: how the ends were found: `student-t`, `bca`, `jackknife-t`, `percentile`, or `none`.
+        method: how the ends were found: `student-t`, `bca`, `jackknife-t` or `percentile` here; what another file of
+            evidence calls its own, such as `ppi-t`; or `none`.
         reason: why the mean or the interval is missing; empty where nothing is missing.
     """
 

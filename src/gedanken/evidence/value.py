@@ -56,8 +56,9 @@ def imagined_returns(
     key: jax.Array,
     tasks: Any = None,
     start: State | None = None,
+    discount: float = 1.0,
 ) -> NDArray[np.float64]:
-    """Undiscounted returns [episodes] of a policy in a model, from the start to the termination or the horizon.
+    """Returns [episodes] of a policy in a model, from the start to the termination or the horizon.
 
     Nothing is truncated: a return that leaves out what the model is unsure of is no return. A rollout in which the
     model answered what is not finite has the return NaN.
@@ -70,6 +71,7 @@ def imagined_returns(
         key: all randomness comes from it.
         tasks: which tasks the model starts in; None: whatever the world was seen to give.
         start: start states [episodes, D] to use instead, such as those of the real episodes they are paired with.
+        discount: of a reward for each step before it; 1 for the undiscounted return.
 
     Raises:
         ConfigError: `episodes` is not positive, or differs from the number of start states.
@@ -88,15 +90,18 @@ def imagined_returns(
         # The last chunk is filled up with repeats, so that one compiled shape serves all.
         rows = np.minimum(np.arange(first, first + chunk), episodes - 1)
         some = jax.tree.map(lambda leaf, rows=rows: leaf[rows], start)
-        found = _returns(model, policy, some, jax.random.fold_in(roll_key, number), horizon)
+        found = _returns(model, policy, some, jax.random.fold_in(roll_key, number), horizon, discount)
         parts.append(np.asarray(found, np.float64)[: episodes - first])
     return np.concatenate(parts)
 
 
 @eqx.filter_jit
-def _returns(model: VectorModel, policy: Policy, start: State, key: jax.Array, horizon: int) -> jax.Array:
+def _returns(
+    model: VectorModel, policy: Policy, start: State, key: jax.Array, horizon: int, discount: float
+) -> jax.Array:
     rollout = imagine(model, policy, start, key, horizon=horizon)
-    total = jnp.where(rollout.valid, rollout.reward, 0.0).sum(0)
+    weight = discount ** jnp.arange(horizon)[:, None]
+    total = jnp.where(rollout.valid, weight * rollout.reward, 0.0).sum(0)
     # Without a truncation rule only an answer that is not finite cuts.
     return jnp.where(rollout.cut.any(0), jnp.nan, total)
 
