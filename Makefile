@@ -104,6 +104,7 @@ bench-own: install-dev install-peers  ## Gedanken's own, and what is timed besid
 	$(MEASURE) benchmarks.throughput
 	$(MEASURE) benchmarks.ledger
 	$(MEASURE) benchmarks.experience
+	$(MEASURE) benchmarks.evidence_selection
 	$(OURS) --world InvertedPendulum-v5 --steps 1500
 	$(OURS) --world Pendulum-v1 --steps 2000
 	$(OURS) --world InvertedPendulum-v5 --steps 1500 --agent sac

@@ -15,7 +15,7 @@ from gedanken.cli.options import Answer, Options, parse
 from gedanken.evidence.interval import Interval
 from gedanken.evidence.judgement import Judgement, judge
 from gedanken.evidence.ranking import Ranking, Resample, Score
-from gedanken.evidence.replay import Replay
+from gedanken.evidence.replays import Replay
 from gedanken.evidence.selection import Selection
 from gedanken.evidence.table import read_returns
 
@@ -129,12 +129,12 @@ def _ranking(page: _Page, ranking: Ranking) -> None:
         digits = None if score.name.startswith("mmrv") else 2
         rows.append((score.name.replace("_", " "), page.cell(score.value, digits), *_left_out(score)))
     more = {
-        "reliability of real means": ranking.reliability,
-        "pearson without noise": ranking.pearson_without_noise,
-        "spearman without noise": ranking.spearman_without_noise,
+        "reliability": ranking.reliability,
+        "pearson, no noise": ranking.pearson_without_noise,
+        "spearman, no noise": ranking.spearman_without_noise,
     }
     rows += [(name, page.cell(value, 2), "", "") for name, value in more.items()]
-    page.table(("score", "value", "leaving one policy out", "who matters most"), rows)
+    page.table(("score", "value", "with one left out", "who matters most"), rows)
 
 
 def _left_out(score: Score) -> tuple[str, str]:

@@ -112,7 +112,8 @@ def _differences(values: Floats) -> Floats:
 
 
 def _cosine(one: Floats, other: Floats) -> Floats:
-    return _over((one * other).sum(-1), np.sqrt((one * one).sum(-1) * (other * other).sum(-1)))
+    cosine = _over((one * other).sum(-1), np.sqrt((one * one).sum(-1) * (other * other).sum(-1)))
+    return np.clip(cosine, -1.0, 1.0)  # rounding can pass 1
 
 
 def _over(part: Floats, whole: Floats) -> Floats:

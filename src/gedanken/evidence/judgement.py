@@ -14,8 +14,7 @@ import numpy as np
 from gedanken.errors import ConfigError
 from gedanken.evidence.interval import Interval, mean_with_interval
 from gedanken.evidence.ranking import Ranking, Resample, rank
-from gedanken.evidence.replay import Replay
-from gedanken.evidence.replay import replay as replayed
+from gedanken.evidence.replays import Replay, replay
 from gedanken.evidence.selection import Selection, select
 from gedanken.evidence.table import REAL, ReturnTable
 from gedanken.evidence.value import ValueComparison, imagined_against_real
@@ -163,7 +162,7 @@ def _select(table: ReturnTable, source: str, confidence: float, seed: int) -> Se
 
 def _replay(table: ReturnTable, source: str, spend: int, replays: int, confidence: float, seed: int) -> Replay:
     recorded = [policy for policy in table.policies if len(table.returns(policy, REAL))]
-    return replayed(
+    return replay(
         real=[table.returns(policy, REAL) for policy in recorded],
         imagined=[_mean(table, policy, source) for policy in recorded],
         episodes=spend,

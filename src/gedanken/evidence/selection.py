@@ -1,10 +1,7 @@
 """Which of K candidate policies to deploy, with R real episodes to spend? The model proposes, the world decides.
 
-Each real episode goes to the policy where it is expected to better the final choice most, for each episode it takes
-(knowledge gradient over batches: Frazier & Powell, 2010), given what `belief` makes of the model's values and the real
-returns so far. A good model thus leaves a short list to race; a useless one is soon told by the returns not to matter.
-Before the real returns have a scale, the model's favourite goes first, then the middle of its list, which shows
-whether its order holds. There is no randomness in whom to try; `seed` only serves to sum up the belief at the end.
+`racing` says who has the next episode. Here the episodes are paid for, every decision is kept with its reason, and in
+the end stands whom to deploy, how probable it is that nobody is better, and the regret to expect.
 """
 
 from __future__ import annotations
@@ -12,19 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import scipy.special
 from numpy.typing import ArrayLike
 
 from gedanken.errors import ConfigError, WorldError
-from gedanken.evidence.allocation import Pay
-from gedanken.evidence.belief import Belief, Floats, Tally, believe, standardise
+from gedanken.evidence.belief import Belief, Floats
 from gedanken.evidence.interval import Interval, mean_with_interval
+from gedanken.evidence.racing import Race
 
 DRAWS = 4_000
-_BATCHES = 6
 _METHOD = "posterior"
 
 
@@ -91,14 +86,6 @@ class Selection:
         return asdict(self)
 
 
-class Proposal(NamedTuple):
-    """Who should have the next real episode, why, and what that is expected to gain (None: not known)."""
-
-    policy: int
-    reason: str
-    gain: float | None
-
-
 def select(
     pay: Callable[[int], float],
     *,
@@ -120,7 +107,7 @@ def select(
         known: K lists of real returns that are on record already.
         tell: is told each decision when its episode is over, so that a log survives whatever comes next.
         confidence: of the intervals.
-        seed: of the draws that sum up the belief.
+        seed: of the order of policies between which nothing else decides, and of the draws that sum up the belief.
 
     Raises:
         ConfigError: an argument is out of its range, or the lengths differ.
@@ -132,15 +119,14 @@ def select(
         [np.asarray(returns, np.float64) for returns in known] if known is not None else [np.zeros(0)] * len(names)
     )
     _check(values, names, on_record, episodes, confidence)
-    hint, tally = standardise(values), Tally(len(names))
+    race = Race(values, np.random.default_rng([seed, 0]))
     for policy, returns in enumerate(on_record):
         for value in returns:
-            tally.add(policy, float(value))
+            race.recall(policy, float(value))
     paid = [list(returns) for returns in on_record]
     decisions: list[Decision] = []
     for number in range(1, episodes + 1):
-        belief = believe(tally, hint)
-        chosen = propose(tally, hint, belief, left=episodes - number + 1)
+        belief, chosen = race.believe(), race.propose(left=episodes - number + 1)
         value = float(pay(chosen.policy))
         if not math.isfinite(value):
             raise WorldError(
@@ -148,89 +134,18 @@ def select(
                 given=f"{value} of policy {names[chosen.policy]!r}",
                 do="mend the world or its reward; the episodes before it were told one by one.",
             )
-        tally.add(chosen.policy, value)
+        race.add(chosen.policy, value)
         paid[chosen.policy].append(value)
         leader = names[belief.best] if belief is not None else None
         decision = Decision(number, names[chosen.policy], chosen.reason, value, leader, chosen.gain)
         decisions.append(decision)
         if tell is not None:
             tell(decision)
-    return _summary(tally, hint, values, names, paid, tuple(decisions), confidence, seed)
-
-
-def race(pay: Pay, hint: Floats, episodes: int) -> tuple[int, Belief | None]:
-    """`select` without its log, for replays: the chosen policy and the belief behind it."""
-    tally = Tally(len(hint))
-    for left in range(episodes, 0, -1):
-        policy = propose(tally, hint, believe(tally, hint), left=left).policy
-        tally.add(policy, pay(policy))
-    belief = believe(tally, hint)
-    return choose(hint, belief), belief
-
-
-def choose(hint: Floats, belief: Belief | None) -> int:
-    """Whom to deploy by what is known: the model's favourite while the real returns have no scale."""
-    return belief.best if belief is not None else _by_hint(hint)[0]
-
-
-def propose(tally: Tally, hint: Floats, belief: Belief | None, *, left: int) -> Proposal:
-    """Who should have the next real episode, with `left` of them to spend."""
-    if belief is None or len(hint) == 1:
-        return _opening(tally, hint)
-    gain, leader = worth(belief, left), belief.best
-    if not gain.any():
-        rival = int(np.argsort(-belief.mean)[1])
-        return Proposal(rival, "nothing is expected to change the choice any more; it is the nearest rival", 0.0)
-    policy = int(gain.argmax())
-    place = int((belief.mean > belief.mean[policy]).sum()) + 1
-    if policy == leader:
-        reason = "it leads; a bad return would change the choice"
-    elif tally.count[policy] == 0:
-        reason = f"it is in place {place} by what is known, and has no real return yet"
-    else:
-        reason = f"it is in place {place} by what is known; a good return would change the choice"
-    return Proposal(policy, reason, float(gain[policy]))
-
-
-def worth(belief: Belief, left: int) -> Floats:
-    """[K] what an episode of each policy is expected to add to the value of the choice.
-
-    A single return may be too noisy to change the choice where five would: for each policy, the number of episodes up
-    to `left` counts for which the gain an episode is largest.
-    """
-    order = np.sort(belief.mean)
-    rival = np.where(np.arange(len(order)) == belief.best, order[-2], order[-1])
-    batches = np.unique(np.round(np.geomspace(1, max(left, 1), _BATCHES)))[:, None]
-    # How far the mean of the belief is likely to move by so many returns.
-    move = belief.variance / np.sqrt(np.maximum(belief.variance + belief.noise / batches, np.finfo(float).tiny))
-    behind = np.abs(belief.mean - rival) / np.maximum(move, np.finfo(float).tiny)
-    density = np.exp(-0.5 * np.minimum(behind, 1e3) ** 2) / math.sqrt(2.0 * math.pi)
-    gain: Floats = (move * (density - behind * scipy.special.ndtr(-behind)) / batches).max(0)
-    return np.maximum(gain, 0.0)
-
-
-def _opening(tally: Tally, hint: Floats) -> Proposal:
-    order = _by_hint(hint)
-    if tally.total == 0:
-        return Proposal(order[0], "it is the model's favourite, and nothing is known for real", None)
-    middle = order[len(order) // 2]
-    if tally.total == tally.count[order[0]] and tally.count[middle] == 0:
-        return Proposal(middle, "it is the middle of the model's list, which shows whether its order holds", None)
-    fewest = int(tally.count.min())
-    policy = next(policy for policy in order if tally.count[policy] == fewest)
-    return Proposal(
-        policy, "real returns tell no two policies apart yet; it is the model's favourite of those tried least", None
-    )
-
-
-def _by_hint(hint: Floats) -> list[int]:
-    """The policies in the model's order; those it does not know are in the middle."""
-    return [int(policy) for policy in np.argsort(-np.nan_to_num(hint), kind="stable")]
+    return _summary(race, values, names, paid, tuple(decisions), confidence, seed)
 
 
 def _summary(
-    tally: Tally,
-    hint: Floats,
+    race: Race,
     imagined: Floats,
     names: tuple[str, ...],
     paid: Sequence[Sequence[float]],
@@ -238,8 +153,8 @@ def _summary(
     confidence: float,
     seed: int,
 ) -> Selection:
-    belief = believe(tally, hint)
-    chosen, following = choose(hint, belief), propose(tally, hint, belief, left=1)
+    belief, tally, hint = race.believe(), race.tally, race.hint
+    chosen, following = race.choose(belief), race.propose(left=1)
     tails = [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0]
     if belief is None:
         why = (
@@ -249,7 +164,7 @@ def _summary(
         believed, best = [none] * len(names), np.full(len(names), 1.0 / len(names))
         regret, agreement = none, none
     else:
-        drawn = belief.draw(DRAWS, np.random.default_rng(seed))
+        drawn = belief.draw(DRAWS, np.random.default_rng([seed, 1]))
         ends = np.quantile(drawn, tails, axis=0)
         count = [int(each) for each in tally.count]
         believed = [
@@ -270,7 +185,7 @@ def _summary(
         )
         for k, name in enumerate(names)
     ]
-    order = np.argsort(-belief.mean, kind="stable") if belief is not None else _by_hint(hint)
+    order = np.argsort(-belief.mean, kind="stable") if belief is not None else race.by_hint()
     return Selection(
         chosen=names[chosen],
         candidates=tuple(candidates[k] for k in order),

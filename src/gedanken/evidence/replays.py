@@ -1,7 +1,7 @@
 """How would the selection have gone with R real episodes? Replayed many times on returns that are on record.
 
 In a replay the world is the record: a real episode of a policy is one of its recorded real returns, drawn at random
-with replacement, and its true value is their mean. So the regret of a choice is known exactly, for ours (`selection`),
+with replacement, and its true value is their mean. So the regret of a choice is known exactly, for ours (`racing`),
 for two ways without a model (`allocation`), and for trusting the model alone. The interval is that of the mean over
 replays: it says how sure this number is for this record, not how another panel of policies would fare.
 """
@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from gedanken.errors import ConfigError
 from gedanken.evidence.allocation import Pay, model_only, sequential_halving, uniform
-from gedanken.evidence.belief import Floats, standardise
+from gedanken.evidence.belief import Floats
 from gedanken.evidence.interval import Interval, mean_with_interval
-from gedanken.evidence.selection import race
+from gedanken.evidence.racing import race
 
 _Way = Callable[[Pay, np.random.Generator], int]
 
@@ -115,9 +115,9 @@ def replay(
 
 
 def _ways(values: Floats, episodes: int) -> dict[str, _Way]:
-    hint, count = standardise(values), len(values)
+    count = len(values)
     return {
-        "gedanken": lambda pay, _: race(pay, hint, episodes)[0],
+        "gedanken": lambda pay, rng: race(pay, values, episodes, rng)[0],
         "sequential halving": lambda pay, rng: sequential_halving(pay, count, episodes, rng),
         "uniform": lambda pay, rng: uniform(pay, count, episodes, rng),
         "model only": lambda _, rng: model_only(values, rng),
