@@ -106,6 +106,7 @@ bench-own: install-dev install-peers  ## Gedanken's own, and what is timed besid
 	$(MEASURE) benchmarks.experience
 	$(MEASURE) benchmarks.evidence_speed
 	$(MEASURE) benchmarks.evidence_coverage
+	$(MEASURE) benchmarks.evidence_selection
 	$(OURS) --world InvertedPendulum-v5 --steps 1500
 	$(OURS) --world Pendulum-v1 --steps 2000
 	$(OURS) --world InvertedPendulum-v5 --steps 1500 --agent sac

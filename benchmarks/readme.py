@@ -76,6 +76,24 @@ TABLES: Mapping[str, AnyTable] = {
         trials="trials",
         faults={"overspent": "overspent", "twice": "paid twice", "lost": "lost", "unpaid": "done but not paid"},
     ),
+    "selection": Table(
+        topic="evidence",
+        claim="selection",
+        corner="regret of the chosen policy of 20",
+        methods={
+            "gedanken": "Gedanken",
+            "gedanken-without-model": "without a model",
+            "sequential-halving": "sequential halving",
+            "uniform": "uniform",
+            "model-only": "model alone",
+        },
+        lines=[
+            Line(f"{kind} model, {episodes} real episodes", f"20 policies, {kind} model", "regret", episodes)
+            for kind in ("good", "useless", "reversed", "slander", "exploited")
+            for episodes in (10, 20, 50)
+        ],
+        digits=2,
+    ),
     "updates": Table(
         topic="updates",
         claim="agent_updates",

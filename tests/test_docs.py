@@ -51,6 +51,16 @@ def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert "n=10" in capsys.readouterr().out
 
 
+def test_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run_as_one("docs/evidence.md")
+    assert names["judgement"].rankings["imagined"]["spearman"].count == 12
+    assert names["selection"].paid == 10
+    printed = capsys.readouterr().out
+    shown = re.search(r"# (.*, n=12)$", "\n".join(blocks("docs/evidence.md", "python")), re.MULTILINE)
+    assert shown is not None and shown[1] in printed
+
+
 def test_run_file_of_the_guide() -> None:
     (text,) = blocks("docs/guide.md", "yaml")
     config = from_plain(yaml.safe_load(text))
@@ -59,7 +69,7 @@ def test_run_file_of_the_guide() -> None:
 
 SHELL = [
     line
-    for page in ("README.md", "docs/guide.md")
+    for page in ("README.md", "docs/guide.md", "docs/evidence.md")
     for line in (ROOT / page).read_text().splitlines()
     if line.startswith("gedanken ")
 ]

@@ -36,7 +36,7 @@ COMMANDS = {
     "curate": Command("stages", "Curate", "look at what was paid for: coverage, duplicates, balance, leakage"),
     "fit": Command("stages", "Fit", "fit the world model to what was paid for"),
     "train": Command("stages", "Train", "let the agent learn in the model"),
-    "evaluate": Command("stages", "Evaluate", "check the agent for real, and the model against it"),
+    "evaluate": Command("stages", "Evaluate", "check the agent for real, and the model against it; or judge a table"),
     "report": Command("stages", "Report", "write the report of a run as one HTML file"),
     "ledger": Command("ledger", "Ledger", "what a run has paid, what is unknown, and reconciling it"),
     "quickstart": Command("quickstart", "Quickstart", "rehearse two robots side by side and compare them"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from gedanken.cli.judging import EvaluateTable
 from gedanken.cli.options import Answer, Options, RunFolder, parse
 from gedanken.cli.running import told
 from gedanken.cli.settings import NewRun
@@ -193,10 +194,19 @@ class Train(OnRun):
 class Evaluate(OnRun):
     """Checks the agent in real episodes, paid from an account of their own, and holds the model against them.
 
-    Episodes of this very agent that are on record already are not paid for again.
+    Episodes of this very agent that are on record already are not paid for again. With --table FILE.csv instead of a
+    run, it judges returns of many policies; --table FILE.csv --help tells more.
 
     Example: gedanken evaluate runs/mine
+
+    Example: gedanken evaluate --table returns.csv --spend 20
     """
+
+    @classmethod
+    def parse(cls, words: Sequence[str]) -> Any:
+        if any(word.partition("=")[0] == "--table" for word in words):
+            return EvaluateTable.parse(words)
+        return super().parse(words)
 
     def __call__(self) -> Answer:
         with self.opened() as run:

@@ -9,6 +9,8 @@
 - `permuted`: does it listen to actions at all?
 - `calibration`: does it know what it does not know? (`pit`, `selective`)
 - `held_out_policies`: do its intervals hold for policies that were not there?
+- `calibration`: does it know what it does not know?
+- `ranking`: does it rank policies as the world does?
 - `value`: what is the policy worth, in the model and in the world?
 - `prediction_powered`: what is it worth in the world, from many imagined and few real episodes? `tuned` and `betting`
   are its intervals, `sequential` says when to stop paying, `paired` compares two policies.
@@ -16,6 +18,9 @@
   all ways of estimating a value side by side.
 - `exploitation`: does the policy live off the model's mistakes?
 - `exploitation_curve`: when does optimising in the model stop paying?
+- `selection`: which policy to deploy, with few real episodes to spend?
+- `replays`: how would that have gone on returns that are on record?
+- `judgement`: what does a `table` of returns say to all that?
 """
 
 from gedanken.evidence.branching import Branches, Visits, branch
@@ -31,14 +36,19 @@ from gedanken.evidence.forecasts import ForecastScores, score_forecasts
 from gedanken.evidence.held_out_policies import HeldOutPolicies, conformal_on_held_out_policies
 from gedanken.evidence.importance import ImportanceSampling, importance_sampling
 from gedanken.evidence.interval import Interval, mean_with_interval, over_episodes, pooled
+from gedanken.evidence.judgement import Judgement, judge
 from gedanken.evidence.outcomes import Agreement, EndingsByHorizon, endings_by_horizon, outcomes_agree
 from gedanken.evidence.paired import PolicyComparison, compare_policies
 from gedanken.evidence.permuted import PermutedActions, permuted_actions
 from gedanken.evidence.pit import Pit, check_pit
 from gedanken.evidence.prediction_powered import PolicyValue, prediction_powered
+from gedanken.evidence.ranking import Ranking, rank
+from gedanken.evidence.replays import Replay, replay
 from gedanken.evidence.rewards import RewardError, reward_by_horizon
+from gedanken.evidence.selection import Selection, select
 from gedanken.evidence.selective import RiskCoverage, risk_coverage
 from gedanken.evidence.sequential import Progress, narrow_enough
+from gedanken.evidence.table import ReturnTable, read_returns
 from gedanken.evidence.value import ValueComparison, imagined_against_real, imagined_returns
 
 __all__ = [
@@ -57,13 +67,18 @@ __all__ = [
     "HorizonError",
     "ImportanceSampling",
     "Interval",
+    "Judgement",
     "PermutedActions",
     "Pit",
     "PolicyComparison",
     "PolicyValue",
     "Progress",
+    "Ranking",
+    "Replay",
+    "ReturnTable",
     "RewardError",
     "RiskCoverage",
+    "Selection",
     "ValueComparison",
     "Visits",
     "branch",
@@ -83,6 +98,7 @@ __all__ = [
     "imagined_against_real",
     "imagined_returns",
     "importance_sampling",
+    "judge",
     "mean_with_interval",
     "narrow_enough",
     "outcomes_agree",
@@ -90,7 +106,11 @@ __all__ = [
     "permuted_actions",
     "pooled",
     "prediction_powered",
+    "rank",
+    "read_returns",
+    "replay",
     "reward_by_horizon",
     "risk_coverage",
     "score_forecasts",
+    "select",
 ]
