@@ -79,15 +79,20 @@ class PolicyAgent:
             ConfigError: the observation is not finite or of another shape.
         """
         if seed is None:
-            return self.codec.decode_action(_mode(self.actor, self._read(observation)))
+            return self.codec.decode_action(_mode(self.actor, self.read(observation)))
         return self.explore(observation, jax.random.key(seed))[0]
 
     def explore(self, observation: Any, key: Array, step: int = 0) -> tuple[Any, float]:
         """An action drawn from the policy with `key` folded with `step`, and its log-probability."""
-        action, log_probability = _sample(self.actor, self._read(observation), key, np.int32(step))
+        action, log_probability = _sample(self.actor, self.read(observation), key, np.int32(step))
         return self.codec.decode_action(action), float(log_probability)
 
-    def _read(self, observation: Any) -> np.ndarray:
+    def read(self, observation: Any) -> np.ndarray:
+        """An observation as the actor sees it, [D].
+
+        Raises:
+            ConfigError: it is not finite or of another shape.
+        """
         encoded = self.codec.encode_observations(observation)
         if encoded.ndim != 1 or not np.isfinite(encoded).all():
             raise ConfigError(

@@ -158,7 +158,7 @@ class Run:
         check = check_budget(config, world).times(described.get("checks", 1))
         budgets = {LEARN: Budget(config.budget), CHECK: Budget(dict(check))}
         with ExitStack() as on_failure:
-            experience = on_failure.enter_context(_experience(folder / "experience", world))
+            experience = on_failure.enter_context(store_of(folder / "experience", world))
             _check_world(experience, world)
             ledger = on_failure.enter_context(
                 Ledger.open(folder / "ledger.sqlite", budgets=budgets, run_id=described["id"])
@@ -298,8 +298,8 @@ class Run:
         return path
 
 
-def _experience(folder: Path, world: World) -> Experience:
-    """The run's experience, begun where this is the first time."""
+def store_of(folder: Path, world: World) -> Experience:
+    """The store of episodes of a world in `folder`, open for writing; begun where this is the first time."""
     if (folder / "manifest.json").exists():
         return Experience.open(folder, write=True)
     return Experience.create(
