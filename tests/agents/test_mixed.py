@@ -16,7 +16,6 @@ from tests.agents.test_policy import OBSERVATIONS, SPACES, agent
 DRAWS = 4_000
 
 
-
 @pytest.mark.parametrize("kind", SPACES)
 def test_without_a_share_it_is_the_actor_and_its_probability(kind: str) -> None:
     mixed = MixedAgent(agent(kind), 0.0).drawn

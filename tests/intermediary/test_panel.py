@@ -84,7 +84,7 @@ def test_log_probabilities_are_recorded(run: Run) -> None:
 
 
 def test_a_run_without_a_model_has_no_panel(tmp_path: Path) -> None:
-    with Run.create(tmp_path / "run", small(), world=linear()) as run, pytest.raises(ConfigError, match="none to learn"):
+    with Run.create(tmp_path / "run", small(), world=linear()) as run, pytest.raises(ConfigError, match="has none"):
         make_panel(run, TINY)
 
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "fit": Command("stages", "Fit", "fit the world model to what was paid for"),
     "train": Command("stages", "Train", "let the agent learn in the model"),
     "evaluate": Command("stages", "Evaluate", "check the agent for real, and the model against it; or judge a table"),
+    "panel": Command("panel", "Panel", "play many policies for real and in the model, and judge the model by them"),
     "report": Command("stages", "Report", "write the report of a run as one HTML file"),
     "ledger": Command("ledger", "Ledger", "what a run has paid, what is unknown, and reconciling it"),
     "quickstart": Command("quickstart", "Quickstart", "rehearse two robots side by side and compare them"),

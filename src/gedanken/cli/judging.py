@@ -60,10 +60,11 @@ class EvaluateTable(Options):
             seed=self.seed,
         )
         data = {"table": str(self.table), "confidence": self.confidence, "seed": self.seed, **found.to_json()}
-        return Answer(data, lambda: _show(found, self.confidence))
+        return Answer(data, lambda: show_judgement(found, self.confidence))
 
 
-def _show(found: Judgement, confidence: float) -> None:
+def show_judgement(found: Judgement, confidence: float) -> None:
+    """Prints what a table of returns says."""
     page = _Page()
     counts = ", ".join(f"{count:,} {source}" for source, count in found.episodes.items())
     page.say(f"{len(found.policies)} policies; episodes: {counts}. Intervals hold {confidence:.0%}.")

@@ -9,7 +9,6 @@
 - `permuted`: does it listen to actions at all?
 - `calibration`: does it know what it does not know? (`pit`, `selective`)
 - `held_out_policies`: do its intervals hold for policies that were not there?
-- `calibration`: does it know what it does not know?
 - `ranking`: does it rank policies as the world does?
 - `value`: what is the policy worth, in the model and in the world?
 - `prediction_powered`: what is it worth in the world, from many imagined and few real episodes? `tuned` and `betting`

@@ -271,9 +271,7 @@ def _imagine(
     run: Run, member: Member, horizon: int, episodes: int, which: int, start: State | None
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     key = run.key(_PANEL, 2_000, which)
-    returns = imagined_returns(
-        run.model, member.agent.drawn, episodes=episodes, horizon=horizon, key=key, start=start
-    )
+    returns = imagined_returns(run.model, member.agent.drawn, episodes=episodes, horizon=horizon, key=key, start=start)
     run.ledger.imagined(episodes * horizon, run.model.id)
     return returns
 
