@@ -27,7 +27,17 @@ from gedanken.intermediary.presets import preset
 from gedanken.intermediary.rehearse import Rehearsal
 from gedanken.intermediary.rehearse import rehearse as rehearse_candidates
 from gedanken.intermediary.run import CHECK, LEARN, Run, raise_budget, read_description
-from gedanken.intermediary.stages import Watch, collect, curate, current_agent, fit, learn, read_experience, truncation
+from gedanken.intermediary.stages import (
+    Watch,
+    anchored,
+    collect,
+    curate,
+    current_agent,
+    fit,
+    learn,
+    read_experience,
+    truncation,
+)
 from gedanken.models.contract import Family
 from gedanken.worlds.world import World
 
@@ -218,6 +228,7 @@ class Intermediary:
                 metrics["fit_minibatches"] = report.minibatches
                 if report.held_out_error is not None:
                     metrics["model_error"] = report.held_out_error
+                metrics |= anchored(run)
             metrics |= learn(run, updates=round(config.updates_per_step * new), watch=watch).metrics
         except BaseException:
             run.model = before  # so that this round, done again, does the same
