@@ -23,7 +23,9 @@ def test_it_cries_wolf_as_rarely_as_it_says(every: float) -> None:
     assert 0.85 * every <= watched / alarms <= 1.6 * every
 
 
-@pytest.mark.parametrize(("change", "how"), [((2.0, 1.0), "higher"), ((-2.0, 1.0), "lower"), ((0.0, 5.0), "more spread")])
+@pytest.mark.parametrize(
+    ("change", "how"), [((2.0, 1.0), "higher"), ((-2.0, 1.0), "lower"), ((0.0, 5.0), "more spread")]
+)
 def test_a_change_is_found_soon_and_named(change: tuple[float, float], how: str) -> None:
     draws, delays, names = np.random.default_rng(1), [], []
     for _ in range(40):

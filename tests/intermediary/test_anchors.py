@@ -89,7 +89,9 @@ def test_to_choose_by_spread_is_more_certain_than_to_choose_evenly() -> None:
     bias = spread * draws.standard_normal(40)
 
     def deviation(chance: np.ndarray) -> float:
-        return float(np.std([(bias[each] / chance[each]).sum() for each in (draw(chance, draws) for _ in range(3_000))]))
+        return float(
+            np.std([(bias[each] / chance[each]).sum() for each in (draw(chance, draws) for _ in range(3_000))])
+        )
 
     even = inclusion(np.ones(40), np.ones(40), amount=8.0, even=0.1)
     chosen = inclusion(spread, np.ones(40), amount=8.0, even=0.1)

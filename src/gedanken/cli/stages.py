@@ -193,7 +193,8 @@ class Train(OnRun):
 class Evaluate(OnRun):
     """Checks the agent in real episodes, paid from an account of their own, and holds the model against them.
 
-    Episodes of this very agent that are on record already are not paid for again.
+    Writes evidence.json and, from it, model_card.md. Episodes of this very agent that are on record already are not
+    paid for again.
 
     Example: gedanken evaluate runs/mine
     """

@@ -19,6 +19,7 @@ from gedanken.compute import enable_compilation_cache
 from gedanken.dreams.env import DreamEnv
 from gedanken.errors import ConfigError
 from gedanken.evidence.interval import Interval
+from gedanken.evidence.model_card import write_model_card
 from gedanken.experience.cost import Budget
 from gedanken.intermediary.check import Evidence, check
 from gedanken.intermediary.config import RunConfig, from_plain
@@ -202,6 +203,7 @@ class Intermediary:
         run.checkpoint()
         self.save()
         run.write_json("result.json", result.to_json())
+        write_model_card(run.folder)
         return result
 
     def round(self, watch: Watch | None = None) -> bool:

@@ -8,7 +8,7 @@ model/, agent/   the same model and agent, each loadable alone
 decisions.jsonl  what the gate decided, if it was asked
 anchors.json     how the model's rewards were recalibrated at the last fit, if anchors are on
 metrics.csv      long format: round, paid, imagined, seconds, metric, value
-curation.json, evidence.json, result.json, report.html
+curation.json, evidence.json, result.json, model_card.md, report.html
 """
 
 from __future__ import annotations
