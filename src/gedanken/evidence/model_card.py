@@ -78,7 +78,7 @@ def model_card(
     """
     made = claims(evidence)
     settings = run.get("config", {})
-    name = model.get("meta", {}).get("id") or model.get("meta", {}).get("inner") or "no model was saved"
+    name = model.get("meta", {}).get("id", "no model was saved")
     forbidden = [f"{claim.forbids} ({_because(claim)})" for claim in made if claim.forbids and not claim.stands]
     horizon = _section(evidence, "fidelity")
     rows = "".join(f"| {claim.text} | {claim.level} | {claim.figure} |\n" for claim in made)

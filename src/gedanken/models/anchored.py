@@ -104,7 +104,7 @@ class AnchoredModel(eqx.Module):
         """Writes the inner model to `folder/inner`, then the recalibration, which names it."""
         self.inner.save(folder / "inner")
         sizes = {"features": self.observation_size + self.action_size, "config": asdict(self.config)}
-        write_tree(folder, self.recalibration, kind=KIND, meta={**sizes, "inner": self.inner.id})
+        write_tree(folder, self.recalibration, kind=KIND, meta={**sizes, "id": self.id, "inner": self.inner.id})
 
     @classmethod
     def load(cls, folder: Path, *, inner: Callable[[Path], Any] = Ensemble.load) -> Self:
