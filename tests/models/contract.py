@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ import numpy as np
 import pytest
 
 from gedanken.errors import FileError
+from gedanken.models.anchored import AnchoredModel
 from gedanken.models.calibration import LEVELS
 from gedanken.models.contract import Imagined, State, VectorModel
 from gedanken.models.ensemble import Ensemble, EnsembleConfig
+from gedanken.models.monotone import fit_monotone
 from gedanken.models.networks import Standardiser
+from gedanken.models.recalibration import RecalibrationConfig
 from gedanken.models.tasks import fit_tasks
 from tests.fakes import AnalyticModel, double_integrator
 
@@ -79,9 +83,29 @@ def small_ensemble(**options: Any) -> Ensemble:
     )
 
 
+def small_anchored() -> AnchoredModel:
+    """A double integrator whose reward is bent by a map and shifted near two places."""
+    inner: Any = double_integrator(noise=0.1, spread=0.2, growth=0.5, limit=1.0)
+    model = AnchoredModel.of(inner, RecalibrationConfig(knots=4, centres=2))
+    recalibration = eqx.tree_at(
+        lambda r: (r.map, r.residual.centres, r.residual.coefficients, r.use_map, r.use_residual, r.anchors),
+        model.recalibration,
+        (
+            fit_monotone(imagined=[-4.0, -2.0, -1.0, 0.0], real=[-1.0, -0.9, 0.0, 3.0], knots=4, per_bin=1),
+            jnp.asarray([[0.0, 0.0, 0.0], [1.0, -1.0, 0.5]]),
+            jnp.asarray([2.0, -1.0]),
+            jnp.asarray(True),
+            jnp.asarray(True),
+            jnp.asarray(40, jnp.int32),
+        ),
+    )
+    return eqx.tree_at(lambda m: m.recalibration, model, recalibration)
+
+
 FAMILIES = [
     Family("analytic", lambda: double_integrator(noise=0.1, spread=0.2, growth=0.5, limit=1.0), AnalyticModel.load),
     Family("ensemble", small_ensemble, Ensemble.load),
+    Family("anchored", small_anchored, partial(AnchoredModel.load, inner=AnalyticModel.load)),
 ]
 
 B = 40
@@ -310,7 +334,7 @@ class VectorModelContract:
         with pytest.raises(FileError):
             family.load(tmp_path / "nothing")
         model.save(tmp_path / "model")
-        for path in sorted((tmp_path / "model").iterdir()):
+        for path in sorted(path for path in (tmp_path / "model").rglob("*") if path.is_file()):
             content = path.read_bytes()
             flipped = bytearray(content)
             flipped[len(content) // 2] ^= 1

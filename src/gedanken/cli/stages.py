@@ -194,8 +194,9 @@ class Train(OnRun):
 class Evaluate(OnRun):
     """Checks the agent in real episodes, paid from an account of their own, and holds the model against them.
 
-    Episodes of this very agent that are on record already are not paid for again. With --table FILE.csv instead of a
-    run, it judges returns of many policies; --table FILE.csv --help tells more.
+    Writes evidence.json and, from it, model_card.md. Episodes of this very agent that are on record already are not
+    paid for again. With --table FILE.csv instead of a run, it judges returns of many policies; --table FILE.csv --help
+    tells more.
 
     Example: gedanken evaluate runs/mine
 

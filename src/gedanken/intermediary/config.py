@@ -19,6 +19,7 @@ from gedanken.agents.sac import SACConfig
 from gedanken.agents.value_gradient import ValueGradientConfig
 from gedanken.errors import ConfigError
 from gedanken.experience.cost import Budget
+from gedanken.intermediary.anchors import AnchorsConfig
 from gedanken.intermediary.decisions import Mode
 from gedanken.intermediary.gating import GateConfig
 from gedanken.models.ensemble import EnsembleConfig
@@ -87,6 +88,7 @@ class RunConfig:
     sac: SACConfig = field(default_factory=SACConfig)
     icem: ICEMConfig = field(default_factory=ICEMConfig)
     gate: GateConfig = field(default_factory=GateConfig)
+    anchors: AnchorsConfig = field(default_factory=AnchorsConfig)
     check: CheckConfig = field(default_factory=CheckConfig)
     settings: Annotated[dict[str, dict[str, Any]], tyro.conf.Suppress] = field(default_factory=dict)
     """settings of an agent or a model family that another package brings, by its name; in files only"""

@@ -19,6 +19,7 @@ from gedanken.compute import enable_compilation_cache
 from gedanken.dreams.env import DreamEnv
 from gedanken.errors import ConfigError
 from gedanken.evidence.interval import Interval
+from gedanken.evidence.model_card import write_model_card
 from gedanken.experience.cost import Budget
 from gedanken.intermediary.check import Evidence, check
 from gedanken.intermediary.config import RunConfig, from_plain
@@ -27,7 +28,17 @@ from gedanken.intermediary.presets import preset
 from gedanken.intermediary.rehearse import Rehearsal
 from gedanken.intermediary.rehearse import rehearse as rehearse_candidates
 from gedanken.intermediary.run import CHECK, LEARN, Run, raise_budget, read_description
-from gedanken.intermediary.stages import Watch, collect, curate, current_agent, fit, learn, read_experience, truncation
+from gedanken.intermediary.stages import (
+    Watch,
+    anchored,
+    collect,
+    curate,
+    current_agent,
+    fit,
+    learn,
+    read_experience,
+    truncation,
+)
 from gedanken.models.contract import Family
 from gedanken.worlds.world import World
 
@@ -192,6 +203,7 @@ class Intermediary:
         run.checkpoint()
         self.save()
         run.write_json("result.json", result.to_json())
+        write_model_card(run.folder)
         return result
 
     def round(self, watch: Watch | None = None) -> bool:
@@ -218,6 +230,7 @@ class Intermediary:
                 metrics["fit_minibatches"] = report.minibatches
                 if report.held_out_error is not None:
                     metrics["model_error"] = report.held_out_error
+                metrics |= anchored(run)
             metrics |= learn(run, updates=round(config.updates_per_step * new), watch=watch).metrics
         except BaseException:
             run.model = before  # so that this round, done again, does the same

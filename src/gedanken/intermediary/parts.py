@@ -15,6 +15,7 @@ from gedanken.agents.contract import Agent
 from gedanken.agents.learner import Learner
 from gedanken.errors import ConfigError
 from gedanken.intermediary.config import RunConfig, build
+from gedanken.models.anchored import AnchoredFamily
 from gedanken.models.contract import Family
 
 FAMILIES, AGENTS = "gedanken.models", "gedanken.agents"
@@ -43,6 +44,8 @@ def chosen(config: RunConfig, given: Given) -> tuple[Family, Learner | None]:
         ConfigError: as in `family_of` and `learner_of`.
     """
     family = family_of(config) if given.family is None else given.family
+    if config.anchors.on:
+        family = AnchoredFamily(family, config.anchors.recalibration)
     if given.agent is not None:
         return family, None
     return family, learner_of(config) if given.learner is None else allowed(given.learner, config)

@@ -6,8 +6,9 @@ experience/      every real transition
 checkpoint/      model, agent and counters as of the last finished round
 model/, agent/   the same model and agent, each loadable alone
 decisions.jsonl  what the gate decided, if it was asked
+anchors.json     how the model's rewards were recalibrated at the last fit, if anchors are on
 metrics.csv      long format: round, paid, imagined, seconds, metric, value
-curation.json, evidence.json, result.json, report.html
+curation.json, evidence.json, result.json, model_card.md, report.html
 """
 
 from __future__ import annotations
@@ -308,8 +309,15 @@ def store_of(folder: Path, world: World) -> Experience:
 
 
 def run_id(config: RunConfig, world: World) -> str:
-    """Names a run by what it is: its world and its whole configuration."""
-    text = json.dumps({"world": world.name, "config": to_plain(config)}, sort_keys=True)
+    """Names a run by what it is: its world and its whole configuration.
+
+    Anchors that are off decide nothing, and are no part of it: so a run has the name, and the random numbers, that it
+    had before there were any.
+    """
+    described = to_plain(config)
+    if not config.anchors.on:
+        del described["anchors"]
+    text = json.dumps({"world": world.name, "config": described}, sort_keys=True)
     return f"run-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -26,6 +27,7 @@ from gedanken.experience.transition import Episode
 from gedanken.intermediary.budgets import typical_price
 from gedanken.intermediary.gating import Behaviour, draw, gated
 from gedanken.intermediary.run import CHECK, LEARN, Run
+from gedanken.models.anchored import AnchoredModel
 from gedanken.models.contract import FitReport
 from gedanken.models.data import Columns
 from gedanken.models.tasks import Tasks, fit_tasks
@@ -192,6 +194,17 @@ def fit(run: Run, watch: Watch | None = None) -> FitReport:
     tasks = _tasks_of(run)
     run.model = eqx.tree_at(lambda model: model.tasks, run.model, tasks)
     return report
+
+
+def anchored(run: Run) -> dict[str, float]:
+    """Writes down how the fitted model's rewards were recalibrated, in anchors.json; metrics of it, where it was."""
+    model: Any = run.model
+    if not isinstance(model, AnchoredModel):
+        return {}
+    found = model.recalibration
+    run.write_json("anchors.json", {"round": run.counters.round, "model": model.id, **found.to_json()})
+    errors = {"anchors_error": found.error, "anchors_error_without": found.error_without}
+    return {"anchors": float(found.anchors), **{name: value for name, value in errors.items() if value is not None}}
 
 
 def _tasks_of(run: Run) -> Tasks:
