@@ -78,7 +78,7 @@ def test_in_one_dimension_energy_is_crps_and_both_are_fair_for_any_number_of_sam
     env = AnalyticEnv(model, horizon=60)
     few, many = (score(model, env, samples=samples, horizons=(3,)) for samples in (3, 64))
     assert many.energy[0].mean == pytest.approx(many.crps[0].mean, rel=1e-4)
-    assert few.crps[0].mean == pytest.approx(many.crps[0].mean, rel=0.1)
+    assert few.crps[0].mean == pytest.approx(many.crps[0].mean, rel=0.15)
     # And so is persistence's, from samples here and in closed form there.
     assert many.energy_persistence[0].mean == pytest.approx(many.crps_persistence[0].mean, rel=0.1)
 
