@@ -71,6 +71,20 @@ def test_exploring_says_how_likely_it_was() -> None:
     assert again == answers[7]
 
 
+@pytest.mark.parametrize("kind", ["continuous", "choices"])
+def test_what_it_explored_has_the_probability_its_drawn_policy_says(kind: str) -> None:
+    """As off-policy estimators read it: the raw action of a log, encoded again."""
+    one = agent(kind)
+    for step, observation in enumerate(OBSERVATIONS):
+        action, log_probability = one.explore(observation, jax.random.key(3), step)
+        encoded = jnp.asarray(one.codec.encode_actions(action))[None]
+        if np.abs(encoded).max() < 0.999 or kind == "choices":
+            said = one.drawn.log_probability(jnp.asarray(observation)[None], encoded)
+            np.testing.assert_allclose(said[0], log_probability, rtol=5e-3, atol=5e-3)
+    drawn = one.drawn(jnp.asarray(OBSERVATIONS), jax.random.key(0))
+    assert np.array_equal(drawn, one.actor.sample(jnp.asarray(OBSERVATIONS), jax.random.key(0))[0])
+
+
 def test_its_id_names_its_parameters() -> None:
     one = agent()
     assert one.id == agent().id and one.id.startswith("policy-")

@@ -25,9 +25,9 @@ coverage and on useless models, found 73 % (n = 5) and 47 % (n = 10) at 0.8, so 
 
 Assumed: pairs are independent of each other and of the other imagined returns; all imagined episodes start as the real
 ones do; and what the model leaves unexplained is roughly normal and equally spread. Where it is not, it errs: for
-skewed returns as Student's t on the real ones alone does, and by some points more for a model that tells good episodes
-apart but not bad ones. Where a few episodes cannot show what rare ones bring, no interval of useful width holds without
-known bounds (Bahadur & Savage 1956): `gedanken.evidence.betting` is for those.
+skewed returns as Student's t on the real ones alone does, and by up to ten points more for a model that tells good
+episodes apart but not bad ones. Where a few episodes cannot show what rare ones bring, no interval of useful width
+holds without known bounds (Bahadur & Savage 1956): `gedanken.evidence.betting` is for those.
 """
 
 from __future__ import annotations
