@@ -173,7 +173,7 @@ def _round(run: Run, anchoring: Anchoring | None) -> bool:
     inner, table = run.model, run.table
     if anchoring is not None:
         anchoring.buy(inner, table, key=run.key(_ANCHOR, 0, run.counters.round))
-        run.model = anchoring.anchored(inner)  # type: ignore[assignment]
+        run.model = anchoring.anchored(inner)
         run.table = anchoring.labelled(inner, table, key=run.key(_ANCHOR, 1, run.counters.round))
     stages.learn(run, updates=round(run.config.updates_per_step * new))
     run.model, run.table = inner, table

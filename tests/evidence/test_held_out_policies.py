@@ -52,7 +52,10 @@ def test_a_model_that_is_too_sure_is_put_right_by_calibration() -> None:
     sure, right = check(of_policies(6), double_integrator(noise=0.1)), check(of_policies(6))
     for one, other in zip(of(sure, "episode"), of(right, "episode"), strict=True):
         assert one.covered.mean == pytest.approx(other.covered.mean, abs=1e-6)
-        assert one.width.mean == pytest.approx(other.width.mean, rel=1e-4)
+        if other.width.mean is None:  # too few episodes for this level
+            assert one.width.mean is None
+        else:
+            assert one.width.mean == pytest.approx(other.width.mean, rel=1e-4)
 
 
 def test_a_policy_that_goes_where_the_model_is_wrong_is_named() -> None:

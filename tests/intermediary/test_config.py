@@ -70,7 +70,7 @@ def test_what_is_not_named_keeps_its_default() -> None:
         ({"seeed": 1}, "`seeed` is not a setting.*`seed`"),
         ({"collect": {"warm_up": 5}}, "`collect.warm_up` is not a setting.*`collect.warmup`"),
         ({"gate": {"limits": {"observation_hi": {}}}}, "`gate.limits.observation_hi`.*`gate.limits.observation_high`"),
-        ({"qqq": 1}, "one of agent, budget, check"),
+        ({"qqq": 1}, "one of agent, anchors, budget, check"),
         ({3: 1}, "`3` is not a setting"),
     ],
 )

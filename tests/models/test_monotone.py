@@ -3,7 +3,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
 
@@ -39,7 +39,8 @@ def test_beyond_its_ends_it_goes_on_but_never_steeper_than_the_whole() -> None:
     line = fit_monotone(imagined=x, real=2.0 * x, per_bin=1)
     assert line.on_host([-3.0, 10.0]) == pytest.approx([-6.0, 20.0])
     bent = fit_monotone(imagined=x, real=[0.0, 0.0, 0.0, 0.0, 10.0], per_bin=1)
-    assert bent.on_host([6.0]) == pytest.approx([10.0 + 2.0 * 10.0 / 2.5])  # the first four are one block at 1.5
+    # The first four are one block at 1.5; left of it nothing below 0 was seen.
+    assert bent.on_host([0.5, 6.0]) == pytest.approx([0.0, 10.0 + 2.0 * 10.0 / 4.0])
 
 
 def test_a_constant_model_is_shifted_to_the_mean_and_keeps_its_slope() -> None:
@@ -74,8 +75,8 @@ def test_it_never_falls_and_is_finite(drawn: list[tuple[float, float]], knots: i
     assert (np.diff(found.at) > 0).all() and (np.diff(found.value) >= 0).all() and (np.asarray(found.slopes) >= 0).all()
     said = found.on_host(np.linspace(-2e3, 2e3, 301))
     assert np.isfinite(said).all() and (np.diff(said) >= -1e-3).all()
-    inside = found.on_host(np.sort(x))
-    assert inside.min() >= y.min() - 1e-2 * (1 + np.ptp(y)) or x.min() < found.at[0]
+    inside = found.on_host(x)
+    assert (inside.min() >= y.min() - 1e-2 and inside.max() <= y.max() + 1e-2) or np.ptp(x) == 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -85,6 +86,7 @@ def test_to_learn_what_it_says_changes_nothing(places: list[int], data: st.DataO
     y = np.array(data.draw(st.lists(st.integers(-50, 50), min_size=len(x), max_size=len(x))), float)
     once = fit_monotone(imagined=x, real=y, per_bin=1)
     at = np.asarray(once.at, float)[np.asarray(once.at) <= x.max()]
+    assume((np.diff(once.on_host(at)) > 1e-3).all())  # equal ones would be pooled anew
     twice = fit_monotone(imagined=at, real=once.on_host(at), per_bin=1)
     assert twice.on_host(at) == pytest.approx(once.on_host(at), abs=1e-3)
     # Every value of isotonic regression itself is that of a knot.

@@ -18,9 +18,9 @@ EPISODE = np.repeat(np.arange(24), 10)
 BIAS = 2.0 * np.sin(2.0 * FEATURES[:, 0])
 REAL = {
     "identity": IMAGINED + NOISE,
-    "monotone": np.exp(IMAGINED) + NOISE,
+    "monotone": np.exp(IMAGINED / 1.5) + NOISE,
     "residual": IMAGINED + BIAS + NOISE,
-    "monotone and residual": np.exp(IMAGINED) + BIAS + NOISE,
+    "monotone and residual": np.exp(IMAGINED / 1.5) + BIAS + NOISE,
 }
 
 

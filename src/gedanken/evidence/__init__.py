@@ -20,12 +20,15 @@
 - `selection`: which policy to deploy, with few real episodes to spend?
 - `replays`: how would that have gone on returns that are on record?
 - `judgement`: what does a `table` of returns say to all that?
+- `drift`: has the model's error changed?
+- `model_card`: what may be claimed of the model, and what must it not be used for?
 """
 
 from gedanken.evidence.branching import Branches, Visits, branch
 from gedanken.evidence.calibration import CalibrationCheck, check_calibration
 from gedanken.evidence.counterfactual import ActionEffects, effects_of_branches, effects_of_pairs
 from gedanken.evidence.doubly_robust import doubly_robust
+from gedanken.evidence.drift import DriftCheck, check_drift
 from gedanken.evidence.estimators import Estimates, estimate
 from gedanken.evidence.exploitation import ExploitationGap, exploitation_gap
 from gedanken.evidence.exploitation_curve import Checkpoint, ExploitationCurve, exploitation_by_step
@@ -36,6 +39,7 @@ from gedanken.evidence.held_out_policies import HeldOutPolicies, conformal_on_he
 from gedanken.evidence.importance import ImportanceSampling, importance_sampling
 from gedanken.evidence.interval import Interval, mean_with_interval, over_episodes, pooled
 from gedanken.evidence.judgement import Judgement, judge
+from gedanken.evidence.model_card import write_model_card
 from gedanken.evidence.outcomes import Agreement, EndingsByHorizon, endings_by_horizon, outcomes_agree
 from gedanken.evidence.paired import PolicyComparison, compare_policies
 from gedanken.evidence.permuted import PermutedActions, permuted_actions
@@ -56,6 +60,7 @@ __all__ = [
     "Branches",
     "CalibrationCheck",
     "Checkpoint",
+    "DriftCheck",
     "EndingsByHorizon",
     "Estimates",
     "ExploitationCurve",
@@ -82,6 +87,7 @@ __all__ = [
     "Visits",
     "branch",
     "check_calibration",
+    "check_drift",
     "check_pit",
     "compare_policies",
     "conformal_on_held_out_policies",
@@ -112,4 +118,5 @@ __all__ = [
     "risk_coverage",
     "score_forecasts",
     "select",
+    "write_model_card",
 ]

@@ -3,7 +3,7 @@
 Isotonic and not affine on purpose: an agent that normalises its advantages undoes every affine correction by itself.
 The fit is *centred* isotonic regression (Oron & Flournoy 2017): each block of pooled pairs becomes one knot at its own
 centre, and between knots the map is a line. So it has a slope where the stairs of plain isotonic regression have none,
-which matters to agents that learn by the gradient of the reward.
+which matters to agents that learn by the gradient of the reward. From the outermost blocks it goes on to the ends.
 """
 
 from __future__ import annotations
@@ -100,8 +100,14 @@ def fit_on_host(
     if not counts.any():
         nothing: MonotoneMap = jax.tree.map(np.asarray, MonotoneMap.identity(knots))
         return nothing
-    x, y, w = _binned(x[counts], y[counts], w[counts], bins=min(int(counts.sum()) // per_bin, 4 * knots))
-    return _through(*_blocks(x, y, w), knots=knots, flat=len(x) > 1)
+    x, y, w = x[counts], y[counts], w[counts]
+    bins = _binned(x, y, w, bins=min(len(x) // per_bin, 4 * knots))
+    at, value = _blocks(*bins)
+    if len(at) == 1:
+        # All bins in one block: the world does not care. A single bin: the model says always the same.
+        return _through(at, value, np.zeros(2) if len(bins[0]) > 1 else np.ones(2), knots)
+    at, value = _to_the_ends(at, value, x, y)
+    return _through(at, value, _slopes(at, value), knots)
 
 
 def _binned(x: Floats, y: Floats, w: Floats, *, bins: int) -> tuple[Floats, Floats, Floats]:
@@ -125,21 +131,40 @@ def _blocks(x: Floats, y: Floats, w: Floats) -> tuple[Floats, Floats]:
     return np.add.reduceat(w * x, starts) / np.add.reduceat(w, starts), found.x[starts]
 
 
-def _through(at: Floats, value: Floats, *, knots: int, flat: bool) -> MonotoneMap:
-    """The map through these points. `flat`: a single point is all there is because the world does not care."""
+def _to_the_ends(at: Floats, value: Floats, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """The same with a knot at the smallest and the largest x: on from the outermost blocks as steep as there, but
+    within what was seen of y.
+    """
+    low, high = _steepness(at, value)
+    if x.min() < at[0]:
+        at, value = np.append(x.min(), at), np.append(max(value[0] + low * (x.min() - at[0]), y.min()), value)
+    if x.max() > at[-1]:
+        at, value = np.append(at, x.max()), np.append(value, min(value[-1] + high * (x.max() - at[-1]), y.max()))
+    return at, value
+
+
+def _steepness(at: Floats, value: Floats) -> tuple[float, float]:
+    """The slopes of the lowest and the highest quarter of two or more knots."""
+    quarter = max(1, len(at) // 4)
+    low = (value[quarter] - value[0]) / (at[quarter] - at[0])
+    high = (value[-1] - value[-1 - quarter]) / (at[-1] - at[-1 - quarter])
+    return float(low), float(high)
+
+
+def _slopes(at: Floats, value: Floats) -> Floats:
+    """Beyond everything that was seen: as steep as the nearest quarter, but never steeper than the whole, so that
+    nothing unseen is exaggerated.
+    """
+    whole = (value[-1] - value[0]) / (at[-1] - at[0])
+    slopes: Floats = np.minimum(_steepness(at, value), whole)
+    return slopes
+
+
+def _through(at: Floats, value: Floats, slopes: Floats, knots: int) -> MonotoneMap:
+    """The map through these points, of `knots` knots."""
     if len(at) > knots:
         kept = np.round(np.linspace(0, len(at) - 1, knots)).astype(int)
         at, value = at[kept], value[kept]
-    if len(at) == 1:
-        slopes = np.zeros(2) if flat else np.ones(2)
-    else:
-        # An end is as steep as its quarter of the map, but never steeper than the whole: what lies beyond everything
-        # that was seen must not be exaggerated.
-        quarter = max(1, len(at) // 4)
-        whole = (value[-1] - value[0]) / (at[-1] - at[0])
-        low = (value[quarter] - value[0]) / (at[quarter] - at[0])
-        high = (value[-1] - value[-1 - quarter]) / (at[-1] - at[-1 - quarter])
-        slopes = np.minimum([low, high], whole)
     # Unused knots continue the upper end, so that every map has the same size.
     spare = knots - len(at)
     steps = np.arange(1, spare + 1) * max(at[-1] - at[0], abs(at[-1]), 1.0) / knots
