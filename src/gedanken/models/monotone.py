@@ -104,7 +104,8 @@ def fit_on_host(
     bins = _binned(x, y, w, bins=min(len(x) // per_bin, 4 * knots))
     at, value = _blocks(*bins)
     if len(at) == 1:
-        # All bins in one block: the world does not care. A single bin: the model says always the same.
+        # All bins in one block: the world does not care. A single bin, because the pairs are few or the model says
+        # always the same: nothing is known but an offset.
         return _through(at, value, np.zeros(2) if len(bins[0]) > 1 else np.ones(2), knots)
     at, value = _to_the_ends(at, value, x, y)
     return _through(at, value, _slopes(at, value), knots)
