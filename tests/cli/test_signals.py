@@ -100,11 +100,23 @@ def test_the_handlers_of_before_come_back():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with Stopper("gedanken resume x") as stopper:
         stopper.check()
-        os.kill(os.getpid(), signal.SIGTERM)
-        ends = time.monotonic() + 10
-        while not stopper.asked and time.monotonic() < ends:
-            time.sleep(0.01)
-        with pytest.raises(Interrupted, match="gedanken resume x"):
-            stopper.check()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_who_was_asked_to_stop_is_asked_no_more():
+    """Python takes its own handlers away when it ends: a late Ctrl-C would then change the status."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with Stopper("gedanken resume x") as stopper:
+            os.kill(os.getpid(), signal.SIGTERM)
+            ends = time.monotonic() + 10
+            while not stopper.asked and time.monotonic() < ends:
+                time.sleep(0.01)
+            with pytest.raises(Interrupted, match="gedanken resume x"):
+                stopper.check()
+        assert {signal.getsignal(number) for number in before} == {signal.SIG_IGN}
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     assert signal.set_wakeup_fd(-1) == -1

@@ -60,7 +60,9 @@ class Stopper:
         self._listener.join()
         self._reading.close()
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # Who was asked to stop is on the way out: one more Ctrl-C must change neither how it ends nor its status.
+            # To ignore it is the one answer that Python keeps to while it takes itself down.
+            signal.signal(number, signal.SIG_IGN if self.asked else handler)
         if kind is KeyboardInterrupt:
             raise Interrupted("Stopped at once. What was paid for is on disk.", do=f"go on with `{self.resume}`.")
 
