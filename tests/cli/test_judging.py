@@ -37,6 +37,8 @@ def test_a_person_reads_tables_of_100_columns(gedanken, returns):
         "does 'fqe' order",
         "Intervals draw policies anew.",
         "imagined - real",
+        "real, from both",
+        "Compared start by start for 6 of 6 policies",
         "Deploy p5",
         "5 replays with 6 real episodes each",
         "sequential halving",
@@ -105,7 +107,15 @@ def test_what_is_wrong_with_a_table_is_an_error_with_its_line(gedanken, returns)
     assert gedanken("evaluate", "--table", returns.parent / "none.csv").status == 7
 
 
-@pytest.mark.parametrize("words", [["--spend", 0], ["--confidence", 2], ["--spend", "x"], ["--replay", 3]])
+def test_bounds_make_values_that_assume_nothing_else(gedanken, tmp_path):
+    path = write(tmp_path / "returns.csv", rows(imagined=40))
+    said = gedanken("evaluate", "--table", path, "--bounds", -50, 150, "--json")
+    assert {value["powered"]["method"] for value in said.json["values"]} == {"ppi-betting"}
+
+
+@pytest.mark.parametrize(
+    "words", [["--bounds", 0, 1], ["--spend", 0], ["--confidence", 2], ["--spend", "x"], ["--replay", 3]]
+)
 def test_wrong_flags_are_told(gedanken, returns, words):
     assert gedanken("evaluate", "--table", returns, *words).status == 2
 

@@ -8,6 +8,7 @@ import pytest
 
 from gedanken.errors import ConfigError
 from gedanken.evidence.judgement import NO_MODEL, judge
+from gedanken.evidence.prediction_powered import prediction_powered
 from gedanken.evidence.table import ReturnTable, Row
 from tests.evidence.tables import rows, table
 
@@ -41,6 +42,23 @@ def test_more_imagined_episodes_than_pairs_all_count_for_the_mean() -> None:
     assert (value.paired, value.difference.count, value.imagined.count) == (True, 3, 40)
 
 
+def test_a_value_from_both_sides_is_prediction_powered() -> None:
+    given = table(real=6, imagined=60)
+    found = judge(given, seed=0).values[2]
+    expected = prediction_powered(**given.pairs("p2", "imagined")._asdict(), seed=0)
+    assert found.powered == expected.prediction_powered
+    assert found.saved == expected.saved > 0.0
+    assert found.powered.high - found.powered.low < found.comparison.real.high - found.comparison.real.low
+    bounded = judge(given, bounds=(-50.0, 150.0), seed=0).values[2].powered
+    assert bounded.method == "ppi-betting"
+
+
+def test_a_value_from_both_sides_needs_pairs_and_more() -> None:
+    apart = ReturnTable.of([row if row.source == "real" else row._replace(seed=row.seed + 100) for row in rows()])
+    assert "started alike" in judge(apart, seed=0).values[0].powered.reason
+    assert "too few" in judge(table(real=4, imagined=4), seed=0).values[0].powered.reason
+
+
 def test_a_policy_without_one_side_is_left_out_of_the_ranking_and_said_to_be() -> None:
     more = [*rows(), Row("new", "imagined", 0, 0, 90.0), Row("old", "real", 0, 0, -9.0)]
     found = judge(ReturnTable.of(more), seed=0)
@@ -70,6 +88,7 @@ def test_a_replay_that_cannot_be_says_why() -> None:
         ({"spend": 0}, "spends episodes"),
         ({"spend": 3, "replays": 0}, "needs episodes"),
         ({"confidence": 1.0}, "probability"),
+        ({"bounds": (0.0, 1.0)}, "outside of the bounds"),
     ],
 )
 def test_wrong_input_is_refused(changes: dict, text: str) -> None:

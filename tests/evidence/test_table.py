@@ -43,10 +43,11 @@ def test_returns_are_found_by_policy_and_source(tmp_path: Path) -> None:
 
 
 def test_pairs_started_alike_whatever_their_order(tmp_path: Path) -> None:
-    real, imagined = read(tmp_path, GOOD).pairs("a", "imagined")
+    real, imagined, more = read(tmp_path, GOOD).pairs("a", "imagined")
     assert real.tolist() == [10.0, 20.0]
     assert imagined.tolist() == [11.0, 21.0]
-    assert [len(side) for side in read(tmp_path, GOOD).pairs("b", "imagined")] == [0, 0]
+    assert more.tolist() == [31.0]
+    assert [len(side) for side in read(tmp_path, GOOD).pairs("b", "imagined")] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(

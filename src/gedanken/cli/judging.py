@@ -40,6 +40,8 @@ class EvaluateTable(Options):
     """how often that is replayed"""
     resample: Resample = "policies"
     """what the intervals of a ranking draw anew; with episodes, the noise of the returns is in them too"""
+    bounds: tuple[float, float] | None = None
+    """what a real return cannot leave, such as `0 1` for success; then values from both sides assume nothing else"""
     confidence: float = 0.95
     """of every interval"""
     seed: int = 0
@@ -56,6 +58,7 @@ class EvaluateTable(Options):
             spend=self.spend,
             replays=self.replays,
             resample=self.resample,
+            bounds=self.bounds,
             confidence=self.confidence,
             seed=self.seed,
         )
@@ -146,23 +149,21 @@ def _left_out(score: Score) -> tuple[str, str]:
 
 
 def _values(page: _Page, found: Judgement, source: str) -> None:
-    of = {value.policy: value.comparison for value in found.values if value.source == source}
+    of = {value.policy: value for value in found.values if value.source == source}
     rows = [
         (
             policy,
             page.cell(real),
-            page.cell(of[policy].imagined),
-            page.cell(of[policy].difference),
-            _yes(of[policy].paired),
+            page.cell(of[policy].comparison.imagined),
+            page.cell(of[policy].comparison.difference),
+            page.cell(of[policy].powered, count=False),
         )
         for policy, real in found.real.items()
         if policy in of
     ]
-    page.table(("policy", "real", source, f"{source} - real", "paired"), rows)
-
-
-def _yes(is_so: bool) -> str:
-    return "yes" if is_so else "no"
+    page.table(("policy", "real", source, f"{source} - real", "real, from both"), rows)
+    paired = sum(value.comparison.paired for value in of.values())
+    page.say(f"Compared start by start for {paired} of {len(of)} policies, and as independent samples for the others.")
 
 
 def _selection(page: _Page, selection: Selection, source: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from gedanken.errors import ConfigError
 from gedanken.evidence.interval import Interval, mean_with_interval
+from gedanken.evidence.prediction_powered import Bounds, prediction_powered
 from gedanken.evidence.ranking import Ranking, Resample, rank
 from gedanken.evidence.replays import Replay, replay
 from gedanken.evidence.selection import Selection, select
@@ -24,16 +25,23 @@ NO_MODEL = "no model"
 
 
 @dataclass(frozen=True)
-class PolicyValue:
+class SourceValue:
     """What one estimator says of one policy's value, beside its real returns.
 
     Paired where every real episode has one of the estimator that started alike; then `comparison.difference` is that
     of the pairs, and `comparison.imagined` the mean over all episodes of the estimator.
+
+    Attributes:
+        policy, source, comparison: as they are called.
+        powered: the real value from the pairs and the estimator's other episodes, see `prediction_powered`.
+        saved: how many real episodes that is worth besides those that were paid for; None where it is not known.
     """
 
     policy: str
     source: str
     comparison: ValueComparison
+    powered: Interval
+    saved: float | None
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class Judgement:
     estimators: tuple[str, ...]
     episodes: Mapping[str, int]
     real: Mapping[str, Interval]
-    values: tuple[PolicyValue, ...]
+    values: tuple[SourceValue, ...]
     rankings: Mapping[str, Ranking]
     unranked: Mapping[str, tuple[str, ...]]
     selections: Mapping[str, Selection]
@@ -72,6 +80,7 @@ def judge(
     spend: int | None = None,
     replays: int = 200,
     resample: Resample = "policies",
+    bounds: Bounds | None = None,
     confidence: float = 0.95,
     seed: int,
 ) -> Judgement:
@@ -82,6 +91,7 @@ def judge(
         spend: replay how selections with so many real episodes would have gone.
         replays: how often.
         resample: what the intervals of a ranking draw anew, see `rank`.
+        bounds: what a real return cannot leave, such as (0, 1) for success, for prediction-powered values.
         confidence: of all intervals.
         seed: of all bootstraps and replays.
 
@@ -117,7 +127,7 @@ def judge(
             for policy in policies
         },
         values=tuple(
-            _value(table, policy, source, confidence, seed)
+            _value(table, policy, source, bounds, confidence, seed)
             for source in estimators
             for policy in policies
             if len(table.returns(policy, source))
@@ -131,20 +141,26 @@ def judge(
     )
 
 
-def _value(table: ReturnTable, policy: str, source: str, confidence: float, seed: int) -> PolicyValue:
-    """One policy's value by one estimator: whatever estimates it from pairs and more has all it needs here."""
+def _value(
+    table: ReturnTable, policy: str, source: str, bounds: Bounds | None, confidence: float, seed: int
+) -> SourceValue:
     real, imagined = table.returns(policy, REAL), table.returns(policy, source)
     pairs = table.pairs(policy, source)
-    paired = 0 < len(real) == len(pairs[0])
+    paired = 0 < len(real) == len(pairs.real)
     compared = imagined_against_real(
-        real=pairs[0] if paired else real,
-        imagined=pairs[1] if paired else imagined,
+        real=pairs.real if paired else real,
+        imagined=pairs.imagined if paired else imagined,
         paired=paired,
         seed=seed,
         confidence=confidence,
     )
-    of_all = mean_with_interval(imagined, confidence=confidence, seed=seed)
-    return PolicyValue(policy, source, replace(compared, imagined=of_all))
+    if len(imagined) > compared.imagined.count:
+        compared = replace(compared, imagined=mean_with_interval(imagined, confidence=confidence, seed=seed))
+    if not paired:
+        why = "not every real episode has one that started alike" if len(real) else "there are no real episodes"
+        return SourceValue(policy, source, compared, Interval.missing(why, count=len(real)), None)
+    found = prediction_powered(**pairs._asdict(), bounds=bounds, confidence=confidence, seed=seed)
+    return SourceValue(policy, source, compared, found.prediction_powered, found.saved)
 
 
 def _select(table: ReturnTable, source: str, confidence: float, seed: int) -> Selection:

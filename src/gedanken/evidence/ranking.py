@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -261,11 +261,21 @@ def _without_noise(panel: _Panel, drawn: NDArray[np.int64], confidence: float) -
             continue
         among = formula(real=panel.real[drawn], imagined=panel.imagined[drawn])
         # Nothing is divided by a reliability that happened to come out near 0.
-        scaled = np.clip(among / np.sqrt(np.maximum(of_drawn, _NOISE)), -1.0, 1.0)
-        corrected.append(
-            _bias_corrected(float(np.clip(value / math.sqrt(of_all), -1.0, 1.0)), scaled, count, confidence)
-        )
+        scaled = among / np.sqrt(np.maximum(of_drawn, _NOISE))
+        corrected.append(_within_one(_bias_corrected(value / math.sqrt(of_all), scaled, count, confidence)))
     return reliability, corrected[0], corrected[1]
+
+
+def _within_one(correlation: Interval) -> Interval:
+    """A corrected correlation can pass 1; what it is cut to is still the nearest that can be."""
+    mean, low, high = (
+        None if end is None else float(np.clip(end, -1.0, 1.0))
+        for end in (correlation.mean, correlation.low, correlation.high)
+    )
+    if low is not None and low == high:
+        why = "the noise explains more than what is missing to a perfect correlation"
+        return replace(correlation, mean=mean, low=None, high=None, method="none", reason=why)
+    return replace(correlation, mean=mean, low=low, high=high)
 
 
 def _unfit(world: Sequence[Floats], model: Sequence[Floats], names: tuple[str, ...]) -> str:

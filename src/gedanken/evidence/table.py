@@ -43,6 +43,18 @@ class Row(NamedTuple):
     value: float
 
 
+class Pairs(NamedTuple):
+    """Returns of one policy from the world and from a source, be it imagined or not.
+
+    real, imagined: [N] of episodes that started alike, in the order of the real ones; more_imagined: [M] of the source
+    alone.
+    """
+
+    real: Floats
+    imagined: Floats
+    more_imagined: Floats
+
+
 @dataclass(frozen=True)
 class ReturnTable:
     """Returns by policy and source.
@@ -83,11 +95,15 @@ class ReturnTable:
         """The policies that have real returns and returns of this source."""
         return tuple(policy for policy in self.policies if {(policy, REAL), (policy, source)} <= self.episodes.keys())
 
-    def pairs(self, policy: str, source: str) -> tuple[Floats, Floats]:
-        """[N] real returns and [N] of a source that started alike, in the order of the real ones."""
+    def pairs(self, policy: str, source: str) -> Pairs:
+        """A policy's real returns beside those of a source that started alike."""
         real, other = (self.episodes.get((policy, name), {}) for name in (REAL, source))
         starts = [start for start in real if start in other]
-        return np.array([real[start] for start in starts]), np.array([other[start] for start in starts])
+        return Pairs(
+            real=np.array([real[start] for start in starts], np.float64),
+            imagined=np.array([other[start] for start in starts], np.float64),
+            more_imagined=np.array([value for start, value in other.items() if start not in real], np.float64),
+        )
 
 
 def read_returns(path: Path | str) -> ReturnTable:
