@@ -7,16 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gedanken.models.dynamics import (
     LOG_VARIANCE_RANGE,
     Dynamics,
     in_blocks,
     log_variance,
-    rotate,
-    split_even,
     uncertainty,
     variance,
 )
@@ -36,11 +32,11 @@ def dynamics(*, direct: bool = False, members: int = MEMBERS) -> Dynamics:
 def saying(values: list[float]) -> Dynamics:
     """Member m predicts a change of values[m] in every dimension, whatever it is asked."""
     fresh = Dynamics(D, A, members=len(values), width=4, depth=1, layer_norm=False, direct=False, key=jax.random.key(0))
-    biases = [jnp.concatenate([jnp.full(D, value), jnp.full(D, -4.0)]) for value in values]
+    biases = jnp.stack([jnp.concatenate([jnp.full(D, value), jnp.full(D, -4.0)]) for value in values])
     return eqx.tree_at(
-        lambda d: [leaf for m in d.members for leaf in (m.layers[-1].weight, m.layers[-1].bias)],
+        lambda d: (d.members.networks.layers[-1].weight, d.members.networks.layers[-1].bias),
         fresh,
-        [leaf for bias in biases for leaf in (jnp.zeros((4, 2 * D)), bias)],
+        (jnp.zeros((len(values), 4, 2 * D)), biases),
     )
 
 
@@ -103,10 +99,11 @@ def test_a_member_answers_in_the_observations_units(direct: bool) -> None:
     d = dynamics(direct=direct)
     observation, action = asked(6)
     means, stds = all_members(d, observation, action)
-    standard_mean, log_variance = d.standard_member(2, d.standard_inputs(observation, action))
-    answer = 1.0 + np.arange(1.0, 4.0) * np.asarray(standard_mean)
-    np.testing.assert_allclose(means[2], answer if direct else np.asarray(observation) + answer, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(stds[2], np.arange(1.0, 4.0) * np.exp(0.5 * np.asarray(log_variance)), rtol=1e-4)
+    x = d.standard_inputs(observation, action)
+    for standard_mean, spread in (d.standard_answers(x), d.standard_apart(jnp.stack([x] * MEMBERS))):
+        answer = 1.0 + np.arange(1.0, 4.0) * np.asarray(standard_mean)
+        np.testing.assert_allclose(means, answer if direct else np.asarray(observation) + answer, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(stds, np.arange(1.0, 4.0) * np.exp(0.5 * np.asarray(spread)), rtol=1e-4)
 
 
 @pytest.mark.parametrize("direct", [False, True])
@@ -174,22 +171,3 @@ def test_in_blocks_every_row_is_answered_in_its_place(batch: int, most: int) -> 
     assert np.array_equal(answer["sum"], np.arange(3.0 * batch).reshape(batch, 3).sum(-1))
     assert len(np.unique(answer["chance"])) == batch, "every block has chances of its own"
     assert set(lengths) == {-(-batch // -(-batch // most))} and max(lengths) <= most
-
-
-@given(st.integers(1, 200), st.integers(1, 9))
-def test_split_even_covers_all_rows_in_order(batch: int, parts: int) -> None:
-    rows = np.arange(batch)
-    cut = split_even(rows, parts)
-    assert len(cut) == parts
-    assert np.array_equal(np.concatenate(cut), rows)
-    lengths = [len(part) for part in cut]
-    assert max(lengths) - min(lengths) <= 1
-
-
-@pytest.mark.parametrize("batch", [1, 2, 7])
-def test_rotating_by_the_rest_undoes_a_rotation(batch: int) -> None:
-    rows = np.arange(2 * batch).reshape(batch, 2)
-    for offset in range(batch):
-        rotated = np.asarray(rotate(rows, jnp.asarray(offset)))
-        assert np.array_equal(rotated, np.roll(rows, -offset, axis=0))
-        assert np.array_equal(rotate(rotated, jnp.asarray(batch - offset)), rows)

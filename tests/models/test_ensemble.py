@@ -152,5 +152,5 @@ def test_the_same_key_makes_the_same_model_and_its_members_differ() -> None:
         return Ensemble(2, 1, config=config, key=jax.random.key(seed))
 
     assert make(0).id == make(0).id != make(1).id
-    first, second = make(0).dynamics.members
-    assert not np.array_equal(first.layers[0].weight, second.layers[0].weight)
+    first, second = make(0).dynamics.members.networks.layers[0].weight
+    assert not np.array_equal(first, second)

@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.monitoring
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from gedanken.errors import ConfigError
 from gedanken.models.data import Columns, TransitionTable
 from gedanken.models.ensemble import Ensemble, EnsembleConfig
 from gedanken.models.fitting import FitConfig, fit, predict_with_doubt
+from gedanken.models.stack import Stack
 
 TRANSITION = np.array([[1.0, -0.1], [0.2, 0.9]])
 CONTROL = np.array([[0.3, 0.5]])
@@ -207,10 +209,12 @@ def test_the_same_key_learns_the_same_model_and_another_key_another() -> None:
 
 
 def test_members_see_different_rows() -> None:
-    twins = eqx.tree_at(lambda m: m.dynamics.members, model(), (model().dynamics.members[0],) * 2)
+    one = model().dynamics.members[0]
+    twice = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]) if eqx.is_array(leaf) else leaf, one)
+    twins = eqx.tree_at(lambda m: m.dynamics.members, model(), Stack(twice, 2))
     learned, _ = fit(twins, table(rows(300)), key=jax.random.key(1), config=QUICK)
-    first, second = learned.dynamics.members
-    assert not np.array_equal(first.layers[0].weight, second.layers[0].weight)
+    first, second = learned.dynamics.members.networks.layers[0].weight
+    assert not np.array_equal(first, second)
 
 
 def test_a_warm_start_goes_on_from_where_it_was() -> None:

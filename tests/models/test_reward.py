@@ -57,7 +57,7 @@ def raw(r: Reward, batch: int) -> np.ndarray:
     """What each member's network says: [M, B, 3 + R]."""
     observation, action, following = asked(batch)
     x = r.inputs.into(jnp.concatenate([following, action, following - observation], -1))
-    return np.stack([np.asarray(member(x)) for member in r.members])
+    return np.asarray(r.members(x))
 
 
 learned = eqx.filter_jit(lambda r, *a: r.learned(*a))

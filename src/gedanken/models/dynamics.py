@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from gedanken.models.networks import MLP, Standardiser
+from gedanken.models.stack import Stack
 
 # Standardised log-variances stay in here: a member may be neither surer than 1e-4 of a standard deviation nor less
 # sure than three of them, which keeps the likelihood from running away on noiseless simulators.
@@ -27,11 +27,10 @@ class Dynamics(eqx.Module):
     """M networks, each a Gaussian over the next observation given observation and action.
 
     Inputs, and targets (the change of the observation, or the next observation itself when `direct`), are
-    standardised. Members are separate modules in a tuple, evaluated by
-    separate 2-D products (benchmarks/throughput.py measures one batched product beside them).
+    standardised.
     """
 
-    members: tuple[MLP, ...]
+    members: Stack
     inputs: Standardiser
     targets: Standardiser
     direct: bool = eqx.field(static=True)
@@ -48,18 +47,19 @@ class Dynamics(eqx.Module):
         direct: bool,
         key: Array,
     ) -> None:
-        self.members = tuple(
-            MLP(
+
+        def network(key: Array) -> MLP:
+            return MLP(
                 observation_size + action_size,
                 2 * observation_size,
                 width=width,
                 depth=depth,
                 layer_norm=layer_norm,
                 final_scale=0.1,
-                key=k,
+                key=key,
             )
-            for k in jax.random.split(key, members)
-        )
+
+        self.members = Stack.of(network, members, key=key)
         self.inputs = Standardiser.identity(observation_size + action_size)
         self.targets = Standardiser.identity(observation_size)
         self.direct = direct
@@ -68,9 +68,14 @@ class Dynamics(eqx.Module):
         """[B, D], [B, A] -> [B, D + A], standardised; far outliers are clipped so that no member is asked nonsense."""
         return jnp.clip(self.inputs.into(jnp.concatenate([observation, action], -1)), -10.0, 10.0)
 
-    def standard_member(self, index: int, x: Array) -> tuple[Array, Array]:
-        """One member's mean and log-variance of the standardised target, each [B, D]."""
-        mean, raw = jnp.split(self.members[index](x), 2, axis=-1)
+    def standard_answers(self, x: Array) -> tuple[Array, Array]:
+        """Mean and log-variance of the standardised target, each [M, B, D], of the same rows [B, D + A]."""
+        mean, raw = jnp.split(self.members(x), 2, axis=-1)
+        return mean, log_variance(raw)
+
+    def standard_apart(self, x: Array) -> tuple[Array, Array]:
+        """Mean and log-variance of the standardised target, each [M, B, D], of rows [M, B, D + A], one set a member."""
+        mean, raw = jnp.split(self.members.apart(x), 2, axis=-1)
         return mean, log_variance(raw)
 
     def standard_target(self, observation: Array, next_observation: Array) -> Array:
@@ -80,28 +85,15 @@ class Dynamics(eqx.Module):
     def all_members(self, observation: Array, action: Array) -> tuple[Array, Array]:
         """Every member's mean and standard deviation, each [M, B, D]."""
         x = self.standard_inputs(observation, action)
-        answers = [self._to_observation(observation, member(x)) for member in self.members]
-        return jnp.stack([mean for mean, _ in answers]), jnp.stack([std for _, std in answers])
+        return self._to_observation(observation, self.members(x))
 
     def one_each(self, observation: Array, action: Array, key: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation, each [B, D], every row from one member (PETS' TS1).
-
-        The batch is rotated by a random offset and cut into M equal runs, one a member: each row's member is uniform
-        and drawn anew at every call, and each member works on one contiguous block.
-        """
-        count, batch = len(self.members), observation.shape[0]
-        if batch < 2 * count:
-            means, stds = self.all_members(observation, action)
-            pick = jax.random.randint(key, (1, batch, 1), 0, count)
-            return jnp.take_along_axis(means, pick, 0)[0], jnp.take_along_axis(stds, pick, 0)[0]
-        offset = random_offset(key, batch)
-        x = rotate(self.standard_inputs(observation, action), offset)
-        parts = split_even(x, count)
-        answers = jnp.concatenate([member(part) for member, part in zip(self.members, parts, strict=True)])
-        return self._to_observation(observation, rotate(answers, batch - offset))
+        """Mean and standard deviation, each [B, D], every row from one member: see `Stack.one_each`."""
+        answer = self.members.one_each(self.standard_inputs(observation, action), key)
+        return self._to_observation(observation, answer)
 
     def _to_observation(self, observation: Array, answer: Array) -> tuple[Array, Array]:
-        """A network's raw answer [B, 2D] as mean and standard deviation in the observation's units."""
+        """Networks' raw answers [..., B, 2D] as mean and standard deviation in the observation's units."""
         mean, raw = jnp.split(answer, 2, axis=-1)
         change = self.targets.back(mean)
         std = self.targets.std * jnp.sqrt(variance(raw))
@@ -133,23 +125,6 @@ def _root(squares: Array) -> Array:
     """The square root, with gradient 0 instead of infinity at 0."""
     some = squares > 0
     return jnp.where(some, jnp.sqrt(jnp.where(some, squares, 1.0)), 0.0)
-
-
-def random_offset(key: Array, batch: int) -> Array:
-    """A number in [0, B). (`jax.random.randint` takes four times as long, which small batches notice.)"""
-    return jax.random.bits(key) % batch
-
-
-def rotate(rows: Array, offset: Array) -> Array:
-    """Rows moved up by `offset` in [0, B], the first ones to the end: one copy, no gather."""
-    return jax.lax.dynamic_slice_in_dim(jnp.concatenate([rows, rows]), offset, rows.shape[0])
-
-
-def split_even(rows: Array, parts: int) -> list[Array]:
-    """Cuts [B, ...] into `parts` runs whose lengths differ by one at most."""
-    batch = rows.shape[0]
-    edges = [batch * part // parts for part in range(parts + 1)]
-    return [rows[low:high] for low, high in itertools.pairwise(edges)]
 
 
 def in_blocks(step: Callable[[Rows, Array], Answer], rows: Rows, key: Array, *, block: int) -> Answer:

@@ -144,7 +144,7 @@ class Ensemble(eqx.Module):
         """One step with every member asked: drawn from one of them, with calibrated uncertainty beside it."""
         member_key, noise_key, rest_key = jax.random.split(key, 3)
         mean, std = self.members(state, action)
-        pick = jax.random.randint(member_key, (1, mean.shape[1], 1), 0, len(self.dynamics.members))
+        pick = jax.random.randint(member_key, (1, mean.shape[1], 1), 0, self.config.members)
         noise = jax.random.normal(noise_key, mean.shape[1:])
         chosen = jnp.take_along_axis(mean, pick, 0)[0] + jnp.take_along_axis(std, pick, 0)[0] * noise
         epistemic, aleatoric = uncertainty(mean, std)

@@ -252,25 +252,22 @@ def _with_members(learned: tuple[Dynamics, Reward], members: tuple[Any, Any]) ->
 def _loss(members: Any, learned: tuple[Dynamics, Reward], data: _Data, index: Array, beta: float) -> Array:
     """The sum over members of the losses of their own minibatches [M, batch]."""
     dynamics, reward = _with_members(learned, members)
-    total = jnp.zeros(())
-    for m in range(index.shape[0]):
-        rows = index[m]
-        observation, action = data.observation[rows], data.action[rows]
-        next_observation, terminated = data.next_observation[rows], data.terminated[rows]
-        mean, log_variance = dynamics.standard_member(m, dynamics.standard_inputs(observation, action))
-        target = dynamics.standard_target(observation, next_observation)
-        total += _beta_likelihood(mean, log_variance, target, beta).sum(-1).mean()
+    observation, action, terminated = data.observation[index], data.action[index], data.terminated[index]
+    next_observation = data.next_observation[index]
+    mean, log_variance = dynamics.standard_apart(dynamics.standard_inputs(observation, action))
+    target = dynamics.standard_target(observation, next_observation)
+    loss = _beta_likelihood(mean, log_variance, target, beta).sum(-1)
 
-        answer = reward.standard_member(m, reward.standard_inputs(observation, action, next_observation))
-        wanted = reward.rewards.into(data.reward[rows][:, None])[:, 0]
-        total += _beta_likelihood(answer.reward, answer.reward_log_variance, wanted, beta).mean()
-        total += jnp.square(answer.cost - reward.costs.into(data.cost[rows])).sum(-1).mean()
-        # Both classes weigh the same in the loss: the rarer one is scaled up by the log-odds.
-        balance = jnp.exp(-reward.termination_log_odds)
-        weight = jnp.where(terminated, jnp.sqrt(balance), jax.lax.rsqrt(balance))
-        cross_entropy = optax.sigmoid_binary_cross_entropy(answer.termination_logit, terminated.astype(jnp.float32))
-        total += jnp.where(reward.can_terminate, (weight * cross_entropy).mean(), 0.0)
-    return total
+    answer = reward.standard_apart(reward.standard_inputs(observation, action, next_observation))
+    wanted = reward.rewards.into(data.reward[index][..., None])[..., 0]
+    loss += _beta_likelihood(answer.reward, answer.reward_log_variance, wanted, beta)
+    loss += jnp.square(answer.cost - reward.costs.into(data.cost[index])).sum(-1)
+    # Both classes weigh the same in the loss: the rarer one is scaled up by the log-odds.
+    balance = jnp.exp(-reward.termination_log_odds)
+    weight = jnp.where(terminated, jnp.sqrt(balance), jax.lax.rsqrt(balance))
+    cross_entropy = optax.sigmoid_binary_cross_entropy(answer.termination_logit, terminated.astype(jnp.float32))
+    loss += jnp.where(reward.can_terminate, weight * cross_entropy, 0.0)
+    return loss.mean(1).sum()
 
 
 def _beta_likelihood(mean: Array, log_variance: Array, target: Array, beta: float) -> Array:
@@ -288,8 +285,8 @@ def _match_base_rate(reward: Reward, data: _Data) -> Reward:
     """
 
     def logits_of(row: tuple[Array, Array, Array]) -> Array:
-        x = reward.standard_inputs(*row)
-        return jnp.stack([reward.standard_member(m, x).termination_logit for m in range(len(reward.members))])
+        x = reward.standard_inputs(*(part[None] for part in row))
+        return reward.standard_answers(x).termination_logit[:, 0]
 
     rows = (data.observation, data.action, data.next_observation)
     logits = jax.lax.map(logits_of, rows, batch_size=4_096)
@@ -324,13 +321,11 @@ def _held_out_error(learned: tuple[Dynamics, Reward], watch: tuple[_Data, Array]
     data, count = watch
     x = dynamics.standard_inputs(data.observation, data.action)
     target = dynamics.standard_target(data.observation, data.next_observation)
-    squares = jnp.zeros(())
-    for m in range(len(dynamics.members)):
-        mean, _ = dynamics.standard_member(m, x)
-        squares += (jnp.square(mean - target).mean(-1) * data.weight).sum()
+    mean, _ = dynamics.standard_answers(x)
+    squares = (jnp.square(mean - target).mean((0, 2)) * data.weight).sum()
     brought = reward.learned(data.observation, data.action, data.next_observation)
     off = jnp.square((brought.reward - data.reward) / jnp.where(reward.rewards.std > 0, reward.rewards.std, 1.0))
-    squares = squares / len(dynamics.members) + (off * data.weight).sum()
+    squares += (off * data.weight).sum()
     return jnp.sqrt(squares / jnp.maximum(count, 1))
 
 

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from gedanken.models.dynamics import log_variance, random_offset, rotate, split_even
+from gedanken.models.dynamics import log_variance
 from gedanken.models.networks import MLP, Standardiser
+from gedanken.models.stack import Stack
 
 RewardFunction = Callable[[Array, Array, Array], Array]
 """(observation [B, D], encoded action [B, A], next observation [B, D]) -> reward [B]; pure JAX."""
@@ -28,7 +29,7 @@ class Brought(NamedTuple):
 
 
 class StandardAnswer(NamedTuple):
-    """One network's raw answer: reward mean and log-variance [B], cost [B, R] (standardised), end's logit [B]."""
+    """Networks' raw answers: reward mean and log-variance, [..., B], cost [..., B, R] (standardised), end's logit."""
 
     reward: Array
     reward_log_variance: Array
@@ -48,7 +49,7 @@ class Reward(eqx.Module):
     learned ones are still fitted and can be read through `learned`.
     """
 
-    members: tuple[MLP, ...]
+    members: Stack
     inputs: Standardiser
     rewards: Standardiser
     costs: Standardiser
@@ -71,10 +72,11 @@ class Reward(eqx.Module):
         termination_function: TerminationFunction | None = None,
     ) -> None:
         inputs = 2 * observation_size + action_size
-        self.members = tuple(
-            MLP(inputs, 3 + resources, width=width, depth=depth, final_scale=0.1, key=k)
-            for k in jax.random.split(key, members)
-        )
+
+        def network(key: Array) -> MLP:
+            return MLP(inputs, 3 + resources, width=width, depth=depth, final_scale=0.1, key=key)
+
+        self.members = Stack.of(network, members, key=key)
         self.inputs = Standardiser.identity(inputs)
         self.rewards = Standardiser.identity(1)
         self.costs = Standardiser.identity(resources)
@@ -91,28 +93,22 @@ class Reward(eqx.Module):
         """The same standardised, far outliers clipped."""
         return jnp.clip(self.inputs.into(self.features(observation, action, next_observation)), -10.0, 10.0)
 
-    def standard_member(self, index: int, x: Array) -> StandardAnswer:
-        """One network's answer to standardised features [B, 2D + A]."""
-        return _split_answer(self.members[index](x))
+    def standard_answers(self, x: Array) -> StandardAnswer:
+        """Every network's answer, [M, B], to the same standardised features [B, 2D + A]."""
+        return _split_answer(self.members(x))
+
+    def standard_apart(self, x: Array) -> StandardAnswer:
+        """Every network's answer, [M, B], to standardised features of its own [M, B, 2D + A]."""
+        return _split_answer(self.members.apart(x))
 
     def learned(self, observation: Array, action: Array, next_observation: Array) -> Brought:
         """The learned answer, averaged over all members, whatever functions the user gave."""
         x = self.standard_inputs(observation, action, next_observation)
-        return self._bring(_split_answer(jnp.stack([member(x) for member in self.members]).mean(0)))
+        return self._bring(_split_answer(self.members(x).mean(0)))
 
     def one_each(self, observation: Array, action: Array, next_observation: Array, key: Array) -> Brought:
         """The answer with every row asked of one member (as `Dynamics.one_each`), user functions first."""
-        count, batch = len(self.members), observation.shape[0]
-        x = self.standard_inputs(observation, action, next_observation)
-        if batch < 2 * count:
-            answers = jnp.stack([member(x) for member in self.members])
-            pick = jax.random.randint(key, (1, batch, 1), 0, count)
-            raw = jnp.take_along_axis(answers, pick, 0)[0]
-        else:
-            offset = random_offset(key, batch)
-            parts = split_even(rotate(x, offset), count)
-            raw = jnp.concatenate([member(part) for member, part in zip(self.members, parts, strict=True)])
-            raw = rotate(raw, batch - offset)
+        raw = self.members.one_each(self.standard_inputs(observation, action, next_observation), key)
         return self._override(self._bring(_split_answer(raw)), observation, action, next_observation)
 
     def __call__(self, observation: Array, action: Array, next_observation: Array) -> Brought:
