@@ -18,13 +18,20 @@ from pathlib import Path
 import tyro
 
 from benchmarks.results import RESULTS, read
-from benchmarks.tables import AnyTable, Clock, Faults, Goals, Line, Table
+from benchmarks.tables import AnyTable, Clock, Correlations, Faults, Goals, Line, Table
 
 ROOT = RESULTS.parent.parent
 _MARKED = re.compile(r"(<!-- results:(?P<name>[\w-]+) -->\n)(?P<table>.*?)(<!-- /results -->)", re.DOTALL)
 
 
 _LEARNERS = {"gedanken": "Gedanken", "sb3-sac": "SB3 SAC", "sb3-sac-zoo": "SB3 SAC, zoo", "mbrl-mbpo": "mbrl-lib MBPO"}
+_ESTIMATORS = {
+    "model": "model",
+    "fitted-q": "fitted Q",
+    "weighted-importance-sampling": "weighted importance sampling",
+    "doubly-robust": "doubly robust",
+}
+_RANKED = ("InvertedPendulum-v5", "Pendulum-v1", "Hopper-v5")
 
 TABLES: Mapping[str, AnyTable] = {
     "learning": Table(
@@ -93,6 +100,23 @@ TABLES: Mapping[str, AnyTable] = {
             for episodes in (10, 20, 50)
         ],
         digits=2,
+    ),
+    "ranking": Correlations(
+        topic="evidence",
+        claim="ranking",
+        corner="Spearman's correlation with the real returns",
+        methods=_ESTIMATORS,
+        worlds=_RANKED,
+        metric="spearman",
+        estimated="estimated",
+    ),
+    "ranking-regret": Table(
+        topic="evidence",
+        claim="ranking",
+        corner="share of best minus worst that is lost",
+        methods=_ESTIMATORS | {"sequential-halving": "sequential halving", "uniform": "uniform"},
+        lines=[Line(f"{world}, 10 real episodes", world, "regret_after_10") for world in _RANKED],
+        digits=3,
     ),
     "updates": Table(
         topic="updates",

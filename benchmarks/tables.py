@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -124,6 +124,42 @@ class Goals:
 
 
 @dataclass(frozen=True)
+class Correlations:
+    """A correlation of each method, with the interval that was measured with it; the mean over seeds, where many.
+
+    Attributes:
+        metric: its name; `<metric>_low` and `<metric>_high` are its interval. estimated: the metric that counts what
+            it is over. worlds: a line each.
+    """
+
+    topic: str
+    claim: str
+    corner: str
+    methods: Mapping[str, str]
+    worlds: Sequence[str]
+    metric: str
+    estimated: str
+
+    def heads(self) -> list[str]:
+        return [self.corner, *self.methods.values()]
+
+    def body(self, rows: Sequence[Row]) -> list[list[str]]:
+        return [[world, *(self._cell(rows, world, method) for method in self.methods)] for world in self.worlds]
+
+    def _cell(self, rows: Sequence[Row], world: str, method: str) -> str:
+        counts = last(rows, world, method, self.estimated)
+        values, lows, highs = (last(rows, world, method, self.metric + end) for end in ("", "_low", "_high"))
+        if not counts:
+            return NOT_MEASURED
+        if not values:
+            return f"of {max(counts.values()):.0f} policies: none"
+        of = f"{statistics.median(counts[seed] for seed in values):.0f} policies, {counted(values)}"
+        ends = lows.keys() & highs.keys() & values.keys()
+        around = f" [{mean_of(lows, ends):.2f}, {mean_of(highs, ends):.2f}]" if len(ends) == len(values) else ""
+        return f"{statistics.fmean(values.values()):.2f}{around}, {of}"
+
+
+@dataclass(frozen=True)
 class Clock:
     """Seconds until ours has the return that the peer had at its last figure, beside the peer's seconds.
 
@@ -209,6 +245,16 @@ def curves(rows: Sequence[Row], world: str, method: str, metric: str) -> dict[in
         if (row.world, row.method, row.metric) == (world, method, metric):
             found.setdefault(row.seed, []).append(row)
     return dict(sorted(found.items()))
+
+
+def last(rows: Sequence[Row], world: str, method: str, metric: str) -> dict[int, float]:
+    """Each seed's last figure."""
+    return {seed: curve[-1].value for seed, curve in curves(rows, world, method, metric).items()}
+
+
+def mean_of(values: Mapping[int, float], seeds: Iterable[int]) -> float:
+    """The mean over some of the seeds."""
+    return statistics.fmean(values[seed] for seed in seeds)
 
 
 def reached(curve: Sequence[Row], goal: float) -> Row | None:

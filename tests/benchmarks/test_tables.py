@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.results import Row
-from benchmarks.tables import Clock, Faults, Goals, curves, reached
+from benchmarks.tables import Clock, Correlations, Faults, Goals, curves, reached
 
 
 def curve(method: str, seed: int, *points: tuple[int, float, float], world: str = "Pendulum-v1") -> list[Row]:
@@ -63,3 +63,37 @@ def test_faults_are_summed_over_seeds() -> None:
     table = Faults("ledger", "ledger", "it is", "trials", {"lost": "lost", "twice": "paid twice"})
     assert table.body(rows) == [["killed", "201", "0", "not measured"], ["cut", "201", "1", "not measured"]]
     assert table.body([]) == [["nothing", "not measured", "not measured", "not measured"]]
+
+
+def ranked(method: str, seed: int, **figures: float) -> list[Row]:
+    return [Row("c", "Hopper-v5", method, seed, 100, name, value, 1.0, "x") for name, value in figures.items()]
+
+
+def test_a_correlation_has_the_interval_that_was_measured_with_it() -> None:
+    table = Correlations(
+        "t", "c", "corner", {"a": "A", "b": "B", "d": "D", "e": "E"}, ["Hopper-v5"], "spearman", "estimated"
+    )
+    rows = [
+        *ranked("a", 0, estimated=25, spearman=0.8, spearman_low=0.6, spearman_high=0.9),
+        *ranked("b", 0, estimated=20, spearman=0.5),
+        *ranked("b", 1, estimated=24, spearman=0.7),
+        *ranked("d", 0, estimated=3),
+        *ranked("d", 1, estimated=0),
+    ]
+    (line,) = table.body(rows)
+    assert line == [
+        "Hopper-v5",
+        "0.80 [0.60, 0.90], 25 policies, 1 seed",
+        "0.60, 22 policies, 2 seeds",
+        "of 3 policies: none",
+        "not measured",
+    ]
+
+
+def test_ends_of_a_correlation_are_averaged_over_seeds_where_all_have_them() -> None:
+    table = Correlations("t", "c", "corner", {"a": "A"}, ["Hopper-v5"], "spearman", "estimated")
+    rows = ranked("a", 0, estimated=25, spearman=0.8, spearman_low=0.6, spearman_high=0.9)
+    both = [*rows, *ranked("a", 1, estimated=25, spearman=0.4, spearman_low=0.2, spearman_high=0.7)]
+    assert table.body(both) == [["Hopper-v5", "0.60 [0.40, 0.80], 25 policies, 2 seeds"]]
+    some = [*rows, *ranked("a", 1, estimated=25, spearman=0.4)]
+    assert table.body(some) == [["Hopper-v5", "0.60, 25 policies, 2 seeds"]]

@@ -106,6 +106,12 @@ def test_imagined_episodes_that_do_not_start_alike_are_noticed() -> None:
     assert found.real_only.low is not None
 
 
+def test_four_of_either_kind_are_too_few_to_tell_that_they_start_apart() -> None:
+    imagined, others = np.array([1.0, 2.0, 3.0, 4.0]), np.array([5.0, 6.0, 7.0, 8.0])  # wholly apart: p = 0.03
+    found = prediction_powered(real=imagined + 0.5, imagined=imagined, more_imagined=others, seed=0)
+    assert found.prediction_powered.mean is not None
+
+
 def test_too_few_other_imagined_episodes() -> None:
     study = world()
     assert "too few" in prediction_powered(**{**study, "more_imagined": [90.0]}, seed=0).prediction_powered.reason
