@@ -40,6 +40,7 @@ from gedanken.intermediary.loop import Intermediary
 from gedanken.intermediary.panel import IMAGINED, Panel, PanelConfig, play_panel
 from gedanken.intermediary.presets import preset
 from gedanken.intermediary.run import LEARN, Run
+from gedanken.intermediary.stages import read_experience
 
 CLAIM = "ranking"
 METHODS = {
@@ -98,6 +99,7 @@ def judged(args: Args, seed: int) -> dict[str, dict[str, float]]:
             print(f"  {args.world} seed {seed}: {between.paid['steps']} steps paid", flush=True)
     panel_config = PanelConfig(updates=args.updates, episodes=args.episodes, imagined=args.imagined)
     with Run.open(folder) as run:
+        read_experience(run)
         panel = play_panel(run, panel_config)
         table = with_estimates(run, panel, seed)
     return figures_of(judge(table, spend=SPEND, replays=REPLAYS, seed=seed))

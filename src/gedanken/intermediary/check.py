@@ -6,7 +6,8 @@ also serve as the held-out data of every question asked of the model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import equinox as eqx
@@ -21,15 +22,12 @@ from gedanken.errors import BudgetRefused
 from gedanken.evidence.calibration import check_calibration
 from gedanken.evidence.exploitation import exploitation_gap
 from gedanken.evidence.fidelity import error_by_horizon
-from gedanken.evidence.forecasts import score_forecasts
 from gedanken.evidence.interval import Interval, mean_with_interval
-from gedanken.evidence.outcomes import endings_by_horizon
-from gedanken.evidence.permuted import permuted_actions
-from gedanken.evidence.rewards import reward_by_horizon
 from gedanken.evidence.value import imagined_against_real, imagined_returns
 from gedanken.experience.transition import Episode
 from gedanken.intermediary.run import CHECK, Run
 from gedanken.intermediary.stages import Watch, episode_seed, status
+from gedanken.intermediary.thorough import QUESTIONS, ask_more
 from gedanken.models.contract import State
 from gedanken.worlds.act import act
 
@@ -47,35 +45,22 @@ class Evidence:
     fidelity: dict[str, Any] | None
     calibration: dict[str, Any] | None
     trajectories: dict[str, Any] | None
-    # Asked in a thorough check only: each compiles a program of its own.
-    forecasts: dict[str, Any] | None = None
-    rewards: dict[str, Any] | None = None
-    endings: dict[str, Any] | None = None
-    permuted: dict[str, Any] | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """what a thorough check asks besides, by its name in `thorough.QUESTIONS`"""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data: the fields by name."""
-        return {
-            "real_return": self.real_return.to_json(),
-            "predicted_return": self.predicted_return.to_json(),
-            "value": self.value,
-            "exploitation": self.exploitation,
-            "fidelity": self.fidelity,
-            "calibration": self.calibration,
-            "trajectories": self.trajectories,
-            "forecasts": self.forecasts,
-            "rewards": self.rewards,
-            "endings": self.endings,
-            "permuted": self.permuted,
-        }
+        """Plain data: the fields by name, `more` flattened among them."""
+        parts = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "more"}
+        parts |= {name: self.more.get(name) for name in QUESTIONS}
+        return {name: part.to_json() if isinstance(part, Interval) else part for name, part in parts.items()}
 
 
 def check(run: Run, agent: Agent, *, thorough: bool = False, watch: Watch | None = None) -> Evidence:
     """Runs `config.check.episodes` real episodes of `agent` and holds the model against them.
 
-    A thorough check also scores forecasts, rewards and endings ahead, and permutes the actions. The prediction is made
-    before the first real episode. Without a fitted model, or for an agent that cannot be imagined in one compiled
-    rollout, what concerns the model is not measured.
+    A thorough check asks more of the same episodes, see `thorough`. The prediction is made before the first real
+    episode. Without a fitted model, or for an agent that cannot be imagined in one compiled rollout, what concerns the
+    model is not measured.
     """
     fitted = run.counters.round > 0 and run.config.mode != "off"
     policy = agent.greedy if isinstance(agent, PolicyAgent) and fitted else None
@@ -110,19 +95,9 @@ def check(run: Run, agent: Agent, *, thorough: bool = False, watch: Watch | None
         gap = exploitation_gap(real=returns, imagined=imagined, paired=True, seed=seed).to_json()
         trajectories = _trajectories(run, policy, episodes)
     found = Evidence(real, predicted, value, gap, fidelity.to_json(), calibration.to_json(), trajectories)
-    return _written(run, _more(run, found, episodes) if thorough else found)
-
-
-def _more(run: Run, found: Evidence, episodes: list[Episode]) -> Evidence:
-    """What a thorough check asks besides."""
-    keys, seed = [run.key(_CHECK, number) for number in (5, 6, 7, 8)], run.config.seed
-    return replace(
-        found,
-        forecasts=score_forecasts(run.model, episodes, run.codec, key=keys[0], seed=seed).to_json(),
-        rewards=reward_by_horizon(run.model, episodes, run.codec, key=keys[1], seed=seed).to_json(),
-        endings=endings_by_horizon(run.model, episodes, run.codec, key=keys[2], seed=seed).to_json(),
-        permuted=permuted_actions(run.model, episodes, run.codec, key=keys[3], seed=seed).to_json(),
-    )
+    if thorough:
+        found = replace(found, more=ask_more(run, episodes, policy, horizon=_horizon(run)))
+    return _written(run, found)
 
 
 def _written(run: Run, evidence: Evidence) -> Evidence:

@@ -45,6 +45,7 @@ from gedanken.worlds.resume import close_interrupted, next_episode_index
 
 PANEL = "panel"
 IMAGINED = "imagined"
+RANDOM = "random"
 _PANEL = 8
 
 
@@ -80,9 +81,10 @@ class PanelConfig:
 
 
 class Member(NamedTuple):
-    """A policy of the panel. `updates` of its learner came before; of the random one, 0."""
+    """A policy of the panel. `updates` of its learner came before; of the one called `random`, 0."""
 
     name: str
+    learner: str
     agent: MixedAgent
     updates: int
 
@@ -145,10 +147,12 @@ def make_panel(run: Run, config: PanelConfig, *, watch: Watch | None = None) -> 
             run.ledger.imagined(progress.imagined_steps, run.model.id)
             agent = learner.agent(state, run.model, run.codec)
             assert isinstance(agent, PolicyAgent)
-            members += [Member(_named(name, done, share), MixedAgent(agent, share), done) for share in config.shares]
+            members += [
+                Member(_named(name, done, share), name, MixedAgent(agent, share), done) for share in config.shares
+            ]
             if watch is not None:
                 watch(status(run, PANEL))
-    return [*members, Member("random", MixedAgent(members[0].agent.of, 1.0), 0)]
+    return [*members, Member(RANDOM, RANDOM, MixedAgent(members[0].agent.of, 1.0), 0)]
 
 
 def _named(learner: str, updates: int, share: float) -> str:
