@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gedanken.evidence import (
+    Checkpoint,
+    Estimates,
     Interval,
+    ReturnTable,
     check_calibration,
+    conformal_on_held_out_policies,
+    effects_of_pairs,
+    endings_by_horizon,
     error_by_horizon,
+    exploitation_by_step,
     exploitation_gap,
     imagined_against_real,
+    judge,
     mean_with_interval,
+    permuted_actions,
+    reward_by_horizon,
+    score_forecasts,
 )
+from gedanken.evidence.model_card import Claim, forbidden
+from gedanken.evidence.table import Row
+from gedanken.experience.transition import Episode
+from gedanken.intermediary.panel_evidence import PanelEvidence
 from gedanken.models.contract import State
 from gedanken.report.data import (
+    Card,
     Curve,
     Decisions,
     Headline,
@@ -88,6 +105,9 @@ def full_report(world: str = "InvertedPendulum-v5", seed: int = 0) -> ReportData
         calibration=check_calibration(model, episodes, env.codec, key=key, seed=seed).to_json(),
         value=imagined_against_real(real=real, imagined=imagined, paired=False, seed=seed).to_json(),
         exploitation=exploitation_gap(real=real, imagined=imagined, paired=False, seed=seed).to_json(),
+        card=_card(),
+        depth=_depth(model, episodes, env),
+        panel=_panel(model, episodes, env),
         ledger=LedgerView(
             budget={"steps": 12_000},
             balances=[
@@ -142,6 +162,63 @@ def full_report(world: str = "InvertedPendulum-v5", seed: int = 0) -> ReportData
             "version": "gedanken 0.1.0",
         },
     )
+
+
+def _card() -> Card:
+    made = [
+        Claim("It sees ahead", "measured with interval", "safe horizon 20 steps", "To imagine far"),
+        Claim("It knows the reward of a step", "refuted", "error 1.2 [1.1, 1.3]", "To compare by imagined reward"),
+        Claim("It knows the end", "not measured", "no ending among 90 steps", "To judge what is safe"),
+    ]
+    return Card(made, forbidden(made))
+
+
+def _depth(model: AnalyticModel, episodes: list[Episode], env: AnalyticEnv) -> dict[str, Any]:
+    """A thorough check's answers, all but `estimates` measured."""
+    key, settings = jax.random.key(2), {"seed": 0}
+    none = Interval.missing("the target policy is deterministic and its actions are continuous")
+    real = Interval(mean=212.0, low=190.0, high=231.0, count=10, reason="")
+    said = dataclasses.replace(real, mean=230.0, low=226.0, high=234.0, count=100)
+    found = Estimates(
+        {"real only": real, "prediction-powered": real, "model alone": said, "doubly robust": none},
+        horizon=120,
+        discount=1.0,
+        real_episodes=10,
+        logged_episodes=40,
+        effective_episodes=None,
+        powered=None,
+    )
+    return {
+        "forecasts": score_forecasts(model, episodes, env.codec, key=key, horizons=(1, 5, 20), **settings).to_json(),
+        "rewards": reward_by_horizon(model, episodes, env.codec, key=key, horizons=(1, 5, 20), **settings).to_json(),
+        "endings": endings_by_horizon(model, episodes, env.codec, key=key, horizons=(1, 5, 20), **settings).to_json(),
+        "permuted": permuted_actions(model, episodes, env.codec, key=key, horizons=(1, 5, 20), **settings).to_json(),
+        "actions": effects_of_pairs(model, episodes, env.codec, key=key, **settings).to_json(),
+        "estimates": found.to_json(),
+    }
+
+
+def _panel(model: AnalyticModel, episodes: list[Episode], env: AnalyticEnv) -> dict[str, Any]:
+    """Twelve policies whose returns are made up, and intervals that were measured on three."""
+    draws, rows = np.random.default_rng(3), []
+    for policy in range(12):
+        value = 40.0 * policy + 20.0 * draws.normal()
+        for episode in range(5):
+            luck = 15.0 * draws.normal()
+            rows.append(Row(f"sac {policy}", "real", 0, episode, value + luck + 5.0 * draws.normal()))
+            rows.append(Row(f"sac {policy}", "imagined", 0, episode, 30.0 + 0.9 * value + luck))
+    table = ReturnTable.of(rows)
+    dealt = [
+        dataclasses.replace(each, header=dataclasses.replace(each.header, policy=f"policy {number % 3}"))
+        for number, each in enumerate(episodes)
+    ]
+    held_out = conformal_on_held_out_policies(model, dealt, env.codec, key=jax.random.key(4), seed=0)
+    checkpoints = [
+        Checkpoint(step=250 * 2**at, real=draws.normal(world, 9.0, 10), imagined=draws.normal(dreamt, 3.0, 10))
+        for at, (world, dreamt) in enumerate([(50, 60), (160, 170), (230, 250), (150, 330)])
+    ]
+    curve = exploitation_by_step(checkpoints, paired=False, seed=0)
+    return PanelEvidence(judge(table, seed=0), held_out, {"value_gradient": curve}).to_json()
 
 
 def bare_report() -> ReportData:

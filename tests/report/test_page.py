@@ -104,6 +104,14 @@ def test_every_section_is_there_with_its_numbers(page: str, data: ReportData) ->
         "50 entries, hash-chained",
         "refused: does not know 17",
         "Held-out episodes 8",
+        "It knows the reward of a step no refuted",
+        "To judge what is safe (no ending among 90 steps)",
+        "From 10 real episodes of the agent, and 40 logged ones of others",
+        "it listens",
+        "A point is a policy",
+        "mmrv ties to better",
+        "policy abstains",
+        "Optimised by value_gradient",
     ):
         assert expected in found.text, expected
     assert "not measured :" not in found.text

@@ -79,7 +79,6 @@ def model_card(
     made = claims(evidence)
     settings = run.get("config", {})
     name = model.get("meta", {}).get("id", "no model was saved")
-    forbidden = [f"{claim.forbids} ({_because(claim)})" for claim in made if claim.forbids and not claim.stands]
     horizon = _section(evidence, "fidelity")
     rows = "".join(f"| {claim.text} | {claim.level} | {claim.figure} |\n" for claim in made)
     parts = [
@@ -89,7 +88,7 @@ def model_card(
         f"## Claims\n\n| claim | level | figure |\n| --- | --- | --- |\n{rows}".rstrip(),
         "## How far it can see\n\n" + _bullets(_horizons(horizon)),
         "## What it was learned from\n\n" + _bullets([*_data(curation), *_anchors(anchors)]),
-        "## What it must not be used for\n\n" + _bullets([*forbidden, *_outside(curation)]),
+        "## What it must not be used for\n\n" + _bullets([*forbidden(made), *_outside(curation)]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -123,6 +122,11 @@ def claims(evidence: Mapping[str, Any]) -> list[Claim]:
         _knows_rewards(calibration),
         _knows_endings(_section(calibration, "termination")),
     ]
+
+
+def forbidden(made: Sequence[Claim]) -> list[str]:
+    """What the model must not be used for, and the figure that this follows from."""
+    return [f"{claim.forbids} ({_because(claim)})" for claim in made if claim.forbids and not claim.stands]
 
 
 def _return_is_foretold(difference: Interval) -> Claim:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gedanken.evidence.interval import Interval
+from gedanken.evidence.model_card import Claim
 
 Floats = NDArray[np.floating[Any]]
 
@@ -170,6 +171,14 @@ class Decisions:
 
 
 @dataclass(frozen=True)
+class Card:
+    """What may be claimed of the model, and what it must not be used for, as on the model card."""
+
+    claims: Sequence[Claim]
+    forbidden: Sequence[str]
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything a report may show. Parts that come from `gedanken.evidence` are what its `to_json` gave.
 
@@ -180,6 +189,9 @@ class ReportData:
         calibration: of `CalibrationCheck`.
         value: of `ValueComparison`: returns in the model and in the world, of the final agent.
         exploitation: of `ExploitationGap`.
+        card: what follows from all that.
+        depth: of a thorough check: its questions by name (`intermediary.thorough.QUESTIONS`).
+        panel: of `PanelEvidence`.
         curation: topic -> what was found, nested as deep as it likes.
         config: the resolved configuration, nested.
         measured: how this was measured: seed, machine, versions, command; shown as given.
@@ -192,6 +204,9 @@ class ReportData:
     calibration: Mapping[str, Any] | NotMeasured = _NOT_GIVEN
     value: Mapping[str, Any] | NotMeasured = _NOT_GIVEN
     exploitation: Mapping[str, Any] | NotMeasured = _NOT_GIVEN
+    card: Card | NotMeasured = _NOT_GIVEN
+    depth: Mapping[str, Any] | NotMeasured = _NOT_GIVEN
+    panel: Mapping[str, Any] | NotMeasured = _NOT_GIVEN
     ledger: LedgerView | NotMeasured = _NOT_GIVEN
     decisions: Decisions | NotMeasured = _NOT_GIVEN
     curation: Mapping[str, Any] | NotMeasured = _NOT_GIVEN

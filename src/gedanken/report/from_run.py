@@ -17,11 +17,16 @@ import numpy as np
 
 from gedanken.errors import FileError
 from gedanken.evidence.interval import Interval
+from gedanken.evidence.model_card import claims, forbidden
 from gedanken.experience.schema import EpisodeSummary
 from gedanken.experience.store import Experience
 from gedanken.intermediary.decisions import DecisionLog
+from gedanken.intermediary.panel import PANEL
+from gedanken.intermediary.panel_evidence import NAME as PANEL_EVIDENCE
 from gedanken.intermediary.run import CHECK, LEARN, read_description
+from gedanken.intermediary.thorough import QUESTIONS
 from gedanken.report.data import (
+    Card,
     Decisions,
     Headline,
     Learning,
@@ -88,6 +93,9 @@ def read_run(folder: Path) -> ReportData:
         calibration=_part(evidence, "calibration"),
         value=_part(evidence, "value"),
         exploitation=_part(evidence, "exploitation"),
+        card=_card(evidence),
+        depth=_depth(evidence),
+        panel=_json(folder / PANEL / PANEL_EVIDENCE) or NotMeasured("`gedanken panel` was not played in this run"),
         ledger=told.view(config["budget"]),
         decisions=_decisions(folder / "decisions.jsonl", config["mode"]),
         curation=curation or NotMeasured("the data were not curated yet"),
@@ -261,6 +269,20 @@ def _part(evidence: Mapping[str, Any], name: str) -> Any:
         return NotMeasured(_NOT_CHECKED)
     found = evidence.get(name)
     return NotMeasured("the check of this run did not come to it") if found is None else found
+
+
+def _card(evidence: Mapping[str, Any]) -> Card | NotMeasured:
+    if not evidence:
+        return NotMeasured(_NOT_CHECKED)
+    made = claims(evidence)
+    return Card(made, forbidden(made))
+
+
+def _depth(evidence: Mapping[str, Any]) -> Mapping[str, Any] | NotMeasured:
+    if not evidence:
+        return NotMeasured(_NOT_CHECKED)
+    found = {name: evidence[name] for name in QUESTIONS if evidence.get(name) is not None}
+    return found or NotMeasured("the check was a short one; `gedanken evaluate` asks more of the same episodes")
 
 
 def _interval(evidence: Mapping[str, Any], name: str) -> Interval:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gedanken.evidence.interval import Interval
-from gedanken.report import figures
+from gedanken.report import figures, judged
 from gedanken.report.data import Headline, NotMeasured, Reference, ReportData
 from gedanken.report.markup import (
     Canvas,
@@ -337,9 +337,12 @@ def _cells(row: Mapping[str, Any], *, percent: bool = False) -> tuple[str, str]:
 SECTIONS = (
     Section("learning", "Return against paid steps", "Learning", _learning),
     Section("value", "Return in the model and in the world", "Return", _value),
+    Section("card", "What may be claimed of the model", "Claims", judged.card),
     Section("trajectories", "Real and imagined, over each other", "Trajectories", _trajectories),
     Section("fidelity", "How far ahead the model sees", "Horizon", _fidelity),
     Section("calibration", "Whether the model knows what it does not know", "Calibration", _calibration),
+    Section("depth", "Asked in depth", "Depth", judged.depth),
+    Section("panel", "A panel of policies", "Panel", judged.panel),
     Section("ledger", "Where the budget went", "Ledger", _ledger),
     Section("decisions", "What the gate decided", "Decisions", _decisions),
     Section("curation", "The data", "Data", _curation),
