@@ -83,7 +83,7 @@ def _ahead(part: Mapping[str, Any]) -> str:
     columns: list[tuple[str, Mapping[int, Mapping[str, Any]]]] = []
     for name, heads in (
         ("forecasts", {"crps_skill": "CRPS skill", "nll_gain": "NLL gain (nats)"}),
-        ("rewards", {"ratio": "Reward error / of the mean", "promised": "Promised minus real reward"}),
+        ("rewards", {"ratio": "Relative reward error", "promised": "Promised minus real"}),
     ):
         if name in part:
             columns += [(head, _by_horizon(part[name], part[name][key])) for key, head in heads.items()]
@@ -145,7 +145,7 @@ def _held_out(found: Mapping[str, Any]) -> str:
         )
         for level in found["levels"]
     ]
-    heads = ["Intervals for policies held out", "calibrated by", "", "Covered", "Width (std)"]
+    heads = ["Intervals for policies held out", "Calibrated by", "Verdict", "Covered", "Width (std)"]
     advice = "".join(f"<li>{text(line)}</li>" for line in found["advice"])
     return table(heads, rows, numeric=(3, 4)) + (f"<ul>{advice}</ul>" if advice else "")
 

@@ -21,7 +21,7 @@ def permuted(found: Mapping[str, Any]) -> Any | None:
     band(made, deaf, "still", name="told the actions of another episode", points=True)
     band(made, told, "model", name="told the recorded actions", points=True, rank=1)
     made.update_xaxes(type="log", tickvals=horizons, ticktext=[str(horizon) for horizon in horizons], showgrid=False)
-    made.update_yaxes(type="log", tickformat=".4~g")
+    made.update_yaxes(type="log", dtick="D2", tickformat=".4~g")
     return made
 
 
