@@ -3,7 +3,7 @@ import pytest
 
 from gedanken.evidence.interval import Interval
 from gedanken.report.data import Curve, Learning, LedgerView, NotMeasured, Spending, Trajectories
-from gedanken.report.drawing import MOST_POINTS, running_mean, thin
+from gedanken.report.drawing import MOST_POINTS, running_mean, thin, up_to
 from gedanken.report.figures import (
     MOST_PANELS,
     coverage,
@@ -33,6 +33,14 @@ def test_learning_curve_shows_every_episode_their_mean_and_the_check() -> None:
     assert named(made, "mean of the last 10").y[-1] == pytest.approx(np.mean(values[-10:]))
     final = named(made, "final agent, checked in 10 episodes")
     assert (final.x[0], final.y[0], final.error_y.array[0], final.error_y.arrayminus[0]) == (400, 38, 2, 2)
+
+
+def test_the_reference_is_drawn_as_far_as_was_paid() -> None:
+    x = np.arange(0.0, 5_000.0, 500.0)
+    long = Curve(x, 2 * x, x, 3 * x)
+    assert list(up_to(long, 1_200.0).x) == [0.0, 500.0, 1_000.0, 1_500.0]
+    assert list(up_to(long, 1_000.0).x) == [0.0, 500.0, 1_000.0, 1_500.0]
+    assert len(up_to(long, 90_000.0).high) == len(x) and list(up_to(long, -1.0).low) == [0.0]
 
 
 def test_learning_curve_of_no_episode_is_still_a_figure() -> None:

@@ -124,6 +124,12 @@ def error_bar(interval: Interval, role: str) -> dict[str, Any] | None:
     return error_bars(Curve(np.zeros(1), *ends), role)
 
 
+def up_to(curve: Curve, end: float) -> Curve:
+    """A curve whose x ascends, up to its first place beyond `end`: the rest must not stretch the other axis."""
+    kept = int(np.searchsorted(curve.x, end, side="right")) + 1
+    return Curve(*(np.asarray(part, float)[:kept] for part in (curve.x, curve.mean, curve.low, curve.high)))
+
+
 def running_mean(values: Floats, window: int) -> Floats:
     """The mean of the last `window` values at each place, of fewer at the start."""
     sums = np.cumsum(np.insert(np.asarray(values, float), 0, 0.0))

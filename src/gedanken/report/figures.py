@@ -24,6 +24,7 @@ from gedanken.report.drawing import (
     running_mean,
     thin,
     to_curve,
+    up_to,
 )
 from gedanken.report.theme import colour, figure
 
@@ -36,10 +37,11 @@ def learning_curve(
 ) -> Any:
     """Return of every real episode against paid steps, with what the model predicted and what the check found."""
     made = figure(x="Paid steps", y="Return of an episode", height=400)
+    steps, returns = np.asarray(learning.steps, float), np.asarray(learning.returns, float)
+    end = float(paid_steps if paid_steps is not None else (steps[-1] if len(steps) else 0.0))
     if not isinstance(reference, NotMeasured) and reference.curve is not None:
         name = f"{html.escape(reference.method)}, no model"
-        band(made, reference.curve, "reference", name=name, rank=2000, dash="dash")
-    steps, returns = np.asarray(learning.steps, float), np.asarray(learning.returns, float)
+        band(made, up_to(reference.curve, end), "reference", name=name, rank=2000, dash="dash")
     kept = thin(len(steps))
     made.add_scatter(
         x=steps[kept],
@@ -58,7 +60,6 @@ def learning_curve(
         band(made, learning.predicted, "model", name="predicted by the model", points=True)
     if isinstance(learning.checked, Curve):
         band(made, learning.checked, "check", name="checked in the world", points=True)
-    end = float(paid_steps if paid_steps is not None else (steps[-1] if len(steps) else 0.0))
     if real_return.mean is not None:
         made.add_scatter(
             x=[end],
