@@ -101,6 +101,18 @@ TABLES: Mapping[str, AnyTable] = {
         ],
         digits=2,
     ),
+    "imagined-evaluation": Table(
+        topic="evidence",
+        claim="imagined_evaluation",
+        corner="seconds, once compiled",
+        methods={"gedanken-1-thread": "1 thread", "gedanken-2-threads": "2 threads"},
+        lines=[
+            Line("1,000 imagined episodes of 200 steps, sizes of HalfCheetah-v5", "HalfCheetah-v5", "seconds_1000x200")
+        ],
+        summary="median",
+        counted="repeats",
+        digits=1,
+    ),
     "ranking": Correlations(
         topic="evidence",
         claim="ranking",
