@@ -107,6 +107,10 @@ bench-own: install-dev install-peers  ## Gedanken's own, and what is timed besid
 	$(MEASURE) benchmarks.evidence_speed
 	$(MEASURE) benchmarks.evidence_coverage
 	$(MEASURE) benchmarks.evidence_selection
+	$(MEASURE) benchmarks.evidence_ranking --world InvertedPendulum-v5 --seeds $(SEEDS)
+	$(MEASURE) benchmarks.evidence_ranking --world Pendulum-v1 --seeds $(SEEDS)
+	$(MEASURE) benchmarks.evidence_ranking --world Hopper-v5 --steps 10000 --seeds $(SEEDS)
+	$(MEASURE) benchmarks.evidence_anchors --seeds $(SEEDS)
 	$(OURS) --world InvertedPendulum-v5 --steps 1500
 	$(OURS) --world Pendulum-v1 --steps 2000
 	$(OURS) --world InvertedPendulum-v5 --steps 1500 --agent sac
