@@ -22,7 +22,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,7 +109,7 @@ def with_estimates(run: Run, panel: Panel, seed: int) -> ReturnTable:
     logs = list(run.experience.episodes(account=LEARN))
     horizon = run.world.max_episode_steps
     assert horizon is not None
-    rows = list(rows_of(panel.table))
+    rows = panel.table.rows
     for number, member in enumerate(panel.members):
         said: Estimates = estimate(
             logs, member.agent.drawn, run.codec, horizon=horizon, key=run.key(_KEY, number), seed=seed
@@ -119,15 +118,6 @@ def with_estimates(run: Run, panel: Panel, seed: int) -> ReturnTable:
         rows += [Row(member.name, name, seed, 0, value) for name, value in values.items() if value is not None]
         print(f"  {member.name}: {values}", flush=True)
     return ReturnTable.of(rows)
-
-
-def rows_of(table: ReturnTable) -> Sequence[Row]:
-    """A table's rows."""
-    return [
-        Row(policy, source, start.seed, start.episode, value)
-        for (policy, source), episodes in table.episodes.items()
-        for start, value in episodes.items()
-    ]
 
 
 def figures_of(found: Judgement) -> dict[str, dict[str, float]]:

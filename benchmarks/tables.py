@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -152,11 +152,12 @@ class Correlations:
         if not counts:
             return NOT_MEASURED
         if not values:
-            return f"of {max(counts.values()):.0f} policies: none"
+            return f"not measured: {max(counts.values()):.0f} policies"
         of = f"{statistics.median(counts[seed] for seed in values):.0f} policies, {counted(values)}"
-        ends = lows.keys() & highs.keys() & values.keys()
-        around = f" [{mean_of(lows, ends):.2f}, {mean_of(highs, ends):.2f}]" if len(ends) == len(values) else ""
-        return f"{statistics.fmean(values.values()):.2f}{around}, {of}"
+        if not lows.keys() == highs.keys() == values.keys():
+            return f"{statistics.fmean(values.values()):.2f}, {of}"
+        mean, low, high = (statistics.fmean(each.values()) for each in (values, lows, highs))
+        return f"{mean:.2f} [{low:.2f}, {high:.2f}], {of}"
 
 
 @dataclass(frozen=True)
@@ -250,11 +251,6 @@ def curves(rows: Sequence[Row], world: str, method: str, metric: str) -> dict[in
 def last(rows: Sequence[Row], world: str, method: str, metric: str) -> dict[int, float]:
     """Each seed's last figure."""
     return {seed: curve[-1].value for seed, curve in curves(rows, world, method, metric).items()}
-
-
-def mean_of(values: Mapping[int, float], seeds: Iterable[int]) -> float:
-    """The mean over some of the seeds."""
-    return statistics.fmean(values[seed] for seed in seeds)
 
 
 def reached(curve: Sequence[Row], goal: float) -> Row | None:

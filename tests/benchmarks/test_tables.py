@@ -85,7 +85,7 @@ def test_a_correlation_has_the_interval_that_was_measured_with_it() -> None:
         "Hopper-v5",
         "0.80 [0.60, 0.90], 25 policies, 1 seed",
         "0.60, 22 policies, 2 seeds",
-        "of 3 policies: none",
+        "not measured: 3 policies",
         "not measured",
     ]
 

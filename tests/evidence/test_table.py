@@ -42,6 +42,11 @@ def test_returns_are_found_by_policy_and_source(tmp_path: Path) -> None:
     assert table.shared("fqe") == ("b",)
 
 
+def test_its_rows_make_it_again(tmp_path: Path) -> None:
+    table = read(tmp_path, GOOD)
+    assert ReturnTable.of(table.rows) == table
+
+
 def test_pairs_started_alike_whatever_their_order(tmp_path: Path) -> None:
     real, imagined, more = read(tmp_path, GOOD).pairs("a", "imagined")
     assert real.tolist() == [10.0, 20.0]

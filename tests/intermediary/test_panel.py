@@ -62,6 +62,12 @@ def test_the_same_again_pays_nothing_and_more_pays_for_the_rest(run: Run) -> Non
         assert np.array_equal(more.table.returns(policy, "real")[:2], first.table.returns(policy, "real"))
 
 
+def test_a_panel_that_was_spent_on_other_policies_says_so(run: Run) -> None:
+    play_panel(run, TINY)
+    with pytest.raises(ConfigError, match="other policies"):
+        play_panel(run, PanelConfig(**{**vars(TINY), "updates": 30, "shares": (0.1, 0.6)}))
+
+
 def test_an_interrupted_panel_goes_on_where_it_stopped(run: Run) -> None:
     with pytest.raises(Interrupted):
         play_panel(run, TINY, watch=StopAt(PANEL, 8))  # four stages are told first

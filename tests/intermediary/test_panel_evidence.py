@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gedanken.evidence.table import ReturnTable, Row
+from gedanken.evidence.table import ReturnTable
 from gedanken.intermediary.loop import Intermediary
 from gedanken.intermediary.panel import PANEL, Panel, PanelConfig, play_panel
 from gedanken.intermediary.panel_evidence import judge_panel
@@ -42,7 +42,7 @@ def test_every_question_is_asked_and_written_down(played: tuple[Run, Panel]) -> 
     for curve in found.exploitation.values():
         assert curve.steps == (5, 20) and curve.paired and all(each.count == 2 for each in curve.real)
     written = json.loads((run.folder / PANEL / "evidence.json").read_text())
-    assert written == json.loads(json.dumps({"confidence": 0.95, **found.to_json()}))
+    assert written == json.loads(json.dumps({"paid": {"steps": 60}, "confidence": 0.95, **found.to_json()}))
     assert Path(run.folder / PANEL / "returns.csv").exists()
 
 
@@ -57,16 +57,18 @@ def test_exploitation_follows_the_undisturbed_policies_of_a_learner(played: tupl
 
 def test_policies_that_played_less_often_are_not_compared_start_by_start(played: tuple[Run, Panel]) -> None:
     run, panel = played
-    rows = [
-        Row(policy, source, start.seed, start.episode, value)
-        for (policy, source), episodes in panel.table.episodes.items()
-        for start, value in episodes.items()
-        if not (policy == "sac 20" and source == "real" and start.episode == 1)
-    ]
+    rows = [row for row in panel.table.rows if (row.policy, row.source, row.episode) != ("sac 20", "real", 1)]
     less = replace(panel, table=ReturnTable.of(rows))
     curves = judge_panel(run, less).exploitation
     assert not curves["sac"].paired and curves["value_gradient"].paired
     assert [each.count for each in curves["sac"].real] == [2, 1]
+
+
+def test_a_policy_whose_pairs_are_all_unfit_has_no_place_in_a_curve(played: tuple[Run, Panel]) -> None:
+    run, panel = played
+    rows = [r for r in panel.table.rows if (r.policy, r.source) != ("sac 20", "imagined") or r.episode >= 2]
+    found = judge_panel(run, replace(panel, table=ReturnTable.of(rows)))
+    assert set(found.exploitation) == {"value_gradient"}
 
 
 def test_a_learner_with_one_policy_has_no_curve(played: tuple[Run, Panel]) -> None:

@@ -115,14 +115,14 @@ def test_imagined_rewards_come_in_blocks_and_in_order() -> None:
 def test_a_family_is_anchored_by_held_out_transitions_alone() -> None:
     family: Any = AnchoredFamily(Known(), RecalibrationConfig(centres=32))
     begun = family.create(2, 1, (), key=KEY)
-    grown, report = family.fit(begun, table(lambda reward: np.expm1(reward)), key=KEY)
-    # Whether a residual is worth having beside the map lies within a standard error here: either is right.
-    assert bool(grown.recalibration.use_map)
-    assert report.rows == 300 and int(grown.recalibration.anchors) == 300
+    # Without noise, all that a residual could mend is rounding, and which one is chosen would hang on the processor.
+    noise = np.random.default_rng(0).normal(0.0, 0.02, 300)
+    grown, report = family.fit(begun, table(lambda reward: np.expm1(reward) + noise), key=KEY)
+    assert report.rows == 300 and grown.recalibration.kind == "monotone" and int(grown.recalibration.anchors) == 300
     assert grown.recalibration.error < 0.1 * grown.recalibration.error_without
     untouched, _ = family.fit(begun, table(lambda reward: np.expm1(reward), held_out=False), key=KEY)
     assert untouched.recalibration.kind == "identity"
-    again, _ = family.fit(grown, table(lambda reward: np.expm1(reward)), key=KEY)
+    again, _ = family.fit(grown, table(lambda reward: np.expm1(reward) + noise), key=KEY)
     assert again.id == grown.id
     assert jax.tree.structure(begun) == jax.tree.structure(grown)
     shapes = [[(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(each)] for each in (begun, grown)]

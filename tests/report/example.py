@@ -29,13 +29,12 @@ from gedanken.evidence import (
     reward_by_horizon,
     score_forecasts,
 )
-from gedanken.evidence.model_card import Claim, forbidden
+from gedanken.evidence.model_card import Claim
 from gedanken.evidence.table import Row
 from gedanken.experience.transition import Episode
 from gedanken.intermediary.panel_evidence import PanelEvidence
 from gedanken.models.contract import State
 from gedanken.report.data import (
-    Card,
     Curve,
     Decisions,
     Headline,
@@ -105,7 +104,7 @@ def full_report(world: str = "InvertedPendulum-v5", seed: int = 0) -> ReportData
         calibration=check_calibration(model, episodes, env.codec, key=key, seed=seed).to_json(),
         value=imagined_against_real(real=real, imagined=imagined, paired=False, seed=seed).to_json(),
         exploitation=exploitation_gap(real=real, imagined=imagined, paired=False, seed=seed).to_json(),
-        card=_card(),
+        claims=_claims(),
         depth=_depth(model, episodes, env),
         panel=_panel(model, episodes, env),
         ledger=LedgerView(
@@ -164,13 +163,12 @@ def full_report(world: str = "InvertedPendulum-v5", seed: int = 0) -> ReportData
     )
 
 
-def _card() -> Card:
-    made = [
+def _claims() -> list[Claim]:
+    return [
         Claim("It sees ahead", "measured with interval", "safe horizon 20 steps", "To imagine far"),
         Claim("It knows the reward of a step", "refuted", "error 1.2 [1.1, 1.3]", "To compare by imagined reward"),
         Claim("It knows the end", "not measured", "no ending among 90 steps", "To judge what is safe"),
     ]
-    return Card(made, forbidden(made))
 
 
 def _depth(model: AnalyticModel, episodes: list[Episode], env: AnalyticEnv) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def test_a_run_that_was_not_checked_says_so_everywhere(folder):
     assert data.headline.paid == {"steps": 60}
     assert data.headline.paid_check == {}
     assert data.headline.real_return.mean is None
-    for name in ("fidelity", "calibration", "value", "exploitation", "trajectories", "card", "depth"):
+    for name in ("fidelity", "calibration", "value", "exploitation", "trajectories", "claims", "depth"):
         assert getattr(data, name) == NotMeasured("the run has not been checked yet")
     assert isinstance(data.decisions, NotMeasured)
 
@@ -129,11 +129,10 @@ def test_evidence_goes_into_its_sections(folder):
     assert len(part.names) == 2
 
 
-def test_a_short_check_has_a_card_and_no_depth(folder):
+def test_a_short_check_has_claims_and_no_depth(folder):
     evidence(folder)
     data = read_run(folder)
-    assert data.card.claims[0].level == "measured with interval"
-    assert len(data.card.forbidden) == sum(not claim.stands for claim in data.card.claims if claim.forbids)
+    assert data.claims[0].level == "measured with interval" and len(data.claims) == 9
     assert isinstance(data.depth, NotMeasured) and "gedanken evaluate" in data.depth.why
     assert isinstance(data.panel, NotMeasured) and "gedanken panel" in data.panel.why
 
@@ -142,11 +141,14 @@ def test_a_thorough_check_and_a_panel_go_into_their_sections(folder):
     example = full_report()
     evidence(folder, **example.depth)
     (folder / "panel").mkdir()
-    (folder / "panel" / "evidence.json").write_text(json.dumps(example.panel))
+    written = folder / "panel" / "evidence.json"
+    written.write_text(json.dumps({"paid": {"steps": 60}, **example.panel}))
     data = read_run(folder)
     assert set(data.depth) == {"forecasts", "rewards", "endings", "permuted", "actions", "estimates"}
     assert set(data.panel["rankings"]) == {"imagined"}
-    assert "A panel of policies" in report(folder).read_text()
+    assert "A point is a policy" in report(folder).read_text()
+    written.write_text(json.dumps({"paid": {"steps": 40}, **example.panel}))
+    assert isinstance(later := read_run(folder).panel, NotMeasured) and "earlier model" in later.why
 
 
 def test_the_page_is_written_and_holds_the_run(folder):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gedanken.report.data import NotMeasured
 from gedanken.report.judged_figures import exploitation, panel, permuted
 from tests.report.example import full_report
 
@@ -62,5 +63,7 @@ def test_exploitation_marks_where_to_stop_only_where_the_rule_says_so(stop: int 
 
 
 def test_the_example_stops() -> None:
-    curve = full_report().panel["exploitation"]["value_gradient"]  # type: ignore[index]
+    found = full_report().panel
+    assert not isinstance(found, NotMeasured)
+    curve = found["exploitation"]["value_gradient"]
     assert curve["stop"] == 2_000 and curve["deploy"] == 1_000

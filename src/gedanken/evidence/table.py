@@ -87,6 +87,15 @@ class ReturnTable:
         """Every source but the world, in the order of its first row."""
         return tuple(dict.fromkeys(source for _, source in self.episodes if source != REAL))
 
+    @property
+    def rows(self) -> list[Row]:
+        """What `of` was given, ordered by policy and source."""
+        return [
+            Row(policy, source, start.seed, start.episode, value)
+            for (policy, source), episodes in self.episodes.items()
+            for start, value in episodes.items()
+        ]
+
     def returns(self, policy: str, source: str) -> Floats:
         """[N] returns of a policy from a source; empty where there is none."""
         return np.array(list(self.episodes.get((policy, source), {}).values()), np.float64)

@@ -165,7 +165,7 @@ def play_panel(run: Run, config: PanelConfig, *, watch: Watch | None = None) -> 
     Real episodes on record already, of an earlier call that was interrupted or had fewer, are not paid for again.
 
     Raises:
-        ConfigError: as in `make_panel`.
+        ConfigError: as in `make_panel`, or the account was spent on other policies.
         WorldError: the world failed; what was played is kept.
     """
     members = make_panel(run, config, watch=watch)
@@ -181,6 +181,12 @@ def play_panel(run: Run, config: PanelConfig, *, watch: Watch | None = None) -> 
         close_interrupted(experience)
         players = _Players(run, ledger, experience, config.episodes, watch)
         played = {member.name: players.episodes(member.agent) for member in members}
+        if not any(played.values()):
+            raise ConfigError(
+                "The panel's account is spent on other policies than these.",
+                given=f"{folder}, begun with other settings, threads or another machine",
+                do=f"go on as it was begun, or remove {folder} and pay for a new panel.",
+            )
         balance = ledger.balance(PANEL)
     returns = [row for member in members for row in _rows(run, member, played[member.name], config, horizon)]
     rows = [row for row in returns if math.isfinite(row.value)]

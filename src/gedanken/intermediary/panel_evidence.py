@@ -14,7 +14,7 @@ from gedanken.evidence.held_out_policies import HeldOutPolicies, conformal_on_he
 from gedanken.evidence.judgement import Judgement, judge
 from gedanken.evidence.table import REAL
 from gedanken.experience.files import write_text
-from gedanken.intermediary.panel import IMAGINED, PANEL, RANDOM, Panel
+from gedanken.intermediary.panel import IMAGINED, PANEL, Panel
 from gedanken.intermediary.run import Run, store_of
 
 NAME = "evidence.json"
@@ -46,7 +46,7 @@ class PanelEvidence:
 
 
 def judge_panel(run: Run, panel: Panel, *, spend: int | None = None, confidence: float = 0.95) -> PanelEvidence:
-    """Asks every question, and writes panel/evidence.json of the run.
+    """Asks every question, and writes panel/evidence.json of the run, with what was paid for the model by then.
 
     Args:
         run: with the model that the panel was learned in.
@@ -66,7 +66,7 @@ def judge_panel(run: Run, panel: Panel, *, spend: int | None = None, confidence:
         ),
         exploitation=_exploitation(panel, confidence, seed),
     )
-    text = {"confidence": confidence, **found.to_json()}
+    text = {"paid": run.paid(), "confidence": confidence, **found.to_json()}
     write_text(run.folder / PANEL / NAME, json.dumps(text, indent=2))
     return found
 
@@ -74,22 +74,18 @@ def judge_panel(run: Run, panel: Panel, *, spend: int | None = None, confidence:
 def _exploitation(panel: Panel, confidence: float, seed: int) -> dict[str, ExploitationCurve]:
     """One optimisation a learner. Its policies started alike where each has played as often as the others."""
     curves = {}
-    for learner in dict.fromkeys(member.learner for member in panel.members if member.learner != RANDOM):
-        own = sorted(
-            (member for member in panel.members if member.learner == learner and member.agent.share == 0.0),
-            key=lambda member: member.updates,
-        )
-        own = [member for member in own if len(panel.table.returns(member.name, IMAGINED))]
-        real = [panel.table.returns(member.name, REAL) for member in own]
-        imagined = [panel.table.pairs(member.name, IMAGINED).imagined for member in own]
+    undisturbed = [member for member in panel.members if member.agent.share == 0.0]
+    for learner in dict.fromkeys(member.learner for member in undisturbed):
+        own = [
+            (member.updates, panel.table.returns(member.name, REAL), pairs.imagined)
+            for member in undisturbed
+            if member.learner == learner and len((pairs := panel.table.pairs(member.name, IMAGINED)).imagined)
+        ]
         if len(own) < 2:
             continue
         curves[learner] = exploitation_by_step(
-            [
-                Checkpoint(step=member.updates, real=world, imagined=model)
-                for member, world, model in zip(own, real, imagined, strict=True)
-            ],
-            paired=len({len(returns) for returns in (*real, *imagined)}) == 1,
+            [Checkpoint(step=updates, real=real, imagined=imagined) for updates, real, imagined in own],
+            paired=len({len(returns) for _, *both in own for returns in both}) == 1,
             seed=seed,
             confidence=confidence,
         )

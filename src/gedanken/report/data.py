@@ -171,14 +171,6 @@ class Decisions:
 
 
 @dataclass(frozen=True)
-class Card:
-    """What may be claimed of the model, and what it must not be used for, as on the model card."""
-
-    claims: Sequence[Claim]
-    forbidden: Sequence[str]
-
-
-@dataclass(frozen=True)
 class ReportData:
     """Everything a report may show. Parts that come from `gedanken.evidence` are what its `to_json` gave.
 
@@ -189,7 +181,7 @@ class ReportData:
         calibration: of `CalibrationCheck`.
         value: of `ValueComparison`: returns in the model and in the world, of the final agent.
         exploitation: of `ExploitationGap`.
-        card: what follows from all that.
+        claims: what follows from all that, as on the model card.
         depth: of a thorough check: its questions by name (`intermediary.thorough.QUESTIONS`).
         panel: of `PanelEvidence`.
         curation: topic -> what was found, nested as deep as it likes.
@@ -204,7 +196,7 @@ class ReportData:
     calibration: Mapping[str, Any] | NotMeasured = _NOT_GIVEN
     value: Mapping[str, Any] | NotMeasured = _NOT_GIVEN
     exploitation: Mapping[str, Any] | NotMeasured = _NOT_GIVEN
-    card: Card | NotMeasured = _NOT_GIVEN
+    claims: Sequence[Claim] | NotMeasured = _NOT_GIVEN
     depth: Mapping[str, Any] | NotMeasured = _NOT_GIVEN
     panel: Mapping[str, Any] | NotMeasured = _NOT_GIVEN
     ledger: LedgerView | NotMeasured = _NOT_GIVEN

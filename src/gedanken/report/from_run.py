@@ -17,7 +17,7 @@ import numpy as np
 
 from gedanken.errors import FileError
 from gedanken.evidence.interval import Interval
-from gedanken.evidence.model_card import claims, forbidden
+from gedanken.evidence.model_card import claims
 from gedanken.experience.schema import EpisodeSummary
 from gedanken.experience.store import Experience
 from gedanken.intermediary.decisions import DecisionLog
@@ -26,7 +26,6 @@ from gedanken.intermediary.panel_evidence import NAME as PANEL_EVIDENCE
 from gedanken.intermediary.run import CHECK, LEARN, read_description
 from gedanken.intermediary.thorough import QUESTIONS
 from gedanken.report.data import (
-    Card,
     Decisions,
     Headline,
     Learning,
@@ -93,9 +92,9 @@ def read_run(folder: Path) -> ReportData:
         calibration=_part(evidence, "calibration"),
         value=_part(evidence, "value"),
         exploitation=_part(evidence, "exploitation"),
-        card=_card(evidence),
+        claims=claims(evidence) if evidence else NotMeasured(_NOT_CHECKED),
         depth=_depth(evidence),
-        panel=_json(folder / PANEL / PANEL_EVIDENCE) or NotMeasured("`gedanken panel` was not played in this run"),
+        panel=_panel(_json(folder / PANEL / PANEL_EVIDENCE), told.paid(LEARN)),
         ledger=told.view(config["budget"]),
         decisions=_decisions(folder / "decisions.jsonl", config["mode"]),
         curation=curation or NotMeasured("the data were not curated yet"),
@@ -271,11 +270,12 @@ def _part(evidence: Mapping[str, Any], name: str) -> Any:
     return NotMeasured("the check of this run did not come to it") if found is None else found
 
 
-def _card(evidence: Mapping[str, Any]) -> Card | NotMeasured:
-    if not evidence:
-        return NotMeasured(_NOT_CHECKED)
-    made = claims(evidence)
-    return Card(made, forbidden(made))
+def _panel(found: Mapping[str, Any], paid: Mapping[str, int]) -> Mapping[str, Any] | NotMeasured:
+    if not found:
+        return NotMeasured("`gedanken panel` was not played in this run")
+    if found.get("paid") != paid:
+        return NotMeasured("the panel was played in an earlier model of this run; `gedanken panel` plays one in this")
+    return found
 
 
 def _depth(evidence: Mapping[str, Any]) -> Mapping[str, Any] | NotMeasured:

@@ -6,25 +6,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gedanken.evidence.interval import Interval
+from gedanken.evidence.model_card import Claim, forbidden
 from gedanken.intermediary.panel import IMAGINED
 from gedanken.report import figures, judged_figures
 from gedanken.report.data import NotMeasured, ReportData
 from gedanken.report.markup import Canvas, missing, table, text
 
-_MARKS = {"measured with interval": "yes", "measured without interval": "yes", "refuted": "no"}
 
-
-def card(data: ReportData, _: Canvas) -> str:
+def claims(data: ReportData, _: Canvas) -> str:
     """Every claim with its level, and what the model must not be used for."""
-    part = data.card
+    part = data.claims
     if isinstance(part, NotMeasured):
         return missing(part)
-    rows = [(claim.text, _MARKS.get(claim.level, "not known"), claim.level, claim.figure) for claim in part.claims]
-    shown = table(["Claim", "Holds", "Level", "Figure"], rows)
-    if not part.forbidden:
+    shown = table(
+        ["Claim", "Holds", "Level", "Figure"],
+        [(claim.text, _holds(claim), claim.level, claim.figure) for claim in part],
+    )
+    listed = "".join(f"<li>{text(line)}</li>" for line in forbidden(part))
+    if not listed:
         return shown + '<p class="caption">Nothing that was asked forbids a use.</p>'
-    listed = "".join(f"<li>{text(line)}</li>" for line in part.forbidden)
     return f"{shown}<h4>It must not be used</h4><ul>{listed}</ul>"
+
+
+def _holds(claim: Claim) -> str:
+    return "yes" if claim.stands else "no" if claim.level == "refuted" else "not known"
 
 
 def depth(data: ReportData, canvas: Canvas) -> str:

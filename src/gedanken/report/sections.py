@@ -337,7 +337,7 @@ def _cells(row: Mapping[str, Any], *, percent: bool = False) -> tuple[str, str]:
 SECTIONS = (
     Section("learning", "Return against paid steps", "Learning", _learning),
     Section("value", "Return in the model and in the world", "Return", _value),
-    Section("card", "What may be claimed of the model", "Claims", judged.card),
+    Section("claims", "What may be claimed of the model", "Claims", judged.claims),
     Section("trajectories", "Real and imagined, over each other", "Trajectories", _trajectories),
     Section("fidelity", "How far ahead the model sees", "Horizon", _fidelity),
     Section("calibration", "Whether the model knows what it does not know", "Calibration", _calibration),
