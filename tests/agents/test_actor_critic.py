@@ -49,7 +49,10 @@ def test_the_log_probability_is_that_of_the_squashed_gaussian() -> None:
     before = np.arctanh(exact)
     gaussian = -0.5 * ((before - mean) / np.exp(log_std)) ** 2 - log_std - 0.5 * np.log(2 * np.pi)
     wanted = (gaussian - np.log1p(-(exact**2))).sum(-1)
-    np.testing.assert_allclose(log_probability, wanted, rtol=1e-3, atol=1e-3)
+    # Beyond, float32 no longer tells where under the tanh an action came from.
+    inside = np.abs(exact).max(-1) < 0.999
+    assert inside.sum() > len(exact) // 2
+    np.testing.assert_allclose(np.asarray(log_probability)[inside], wanted[inside], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("discrete", [False, True])

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from gedanken.models.networks import MLP, Standardiser
+from gedanken.models.stack import stacked
 
 LOG_STD_RANGE = (-5.0, 2.0)
 
@@ -160,7 +161,7 @@ class Critics(eqx.Module):
                 key=key,
             )
 
-        self.networks = eqx.filter_vmap(network)(jax.random.split(key, count))
+        self.networks = stacked([network(each) for each in jax.random.split(key, count)])
         self.inputs = Standardiser.identity(observation_size)
         self.scale = jnp.ones(())
         self.bounds = jnp.array([-jnp.inf, jnp.inf])

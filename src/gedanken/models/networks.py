@@ -11,19 +11,25 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 
 class Linear(eqx.Module):
-    """`x @ weight + bias`; weights uniform in +-1/sqrt(inputs), or of `scale` times that."""
+    """`x @ weight + bias`; weights uniform in +-1/sqrt(inputs), or of `scale` times that.
+
+    NumPy draws them, from the key: `jax.random` would compile a program for each shape, which in a short run takes
+    longer than all that is then done with them. So a network is made outside of `jit` and `vmap`.
+    """
 
     weight: Array
     bias: Array
 
     def __init__(self, inputs: int, outputs: int, *, key: Array, scale: float = 1.0) -> None:
         limit = scale / math.sqrt(inputs)
-        self.weight = jax.random.uniform(key, (inputs, outputs), minval=-limit, maxval=limit)
-        self.bias = jnp.zeros(outputs)
+        drawn = np.random.default_rng(np.asarray(jax.random.key_data(key))).uniform(-limit, limit, (inputs, outputs))
+        self.weight = jnp.asarray(drawn, jnp.float32)
+        self.bias = jnp.asarray(np.zeros(outputs, np.float32))
 
     def __call__(self, x: Array) -> Array:
         return x @ self.weight + self.bias
@@ -36,8 +42,8 @@ class LayerNorm(eqx.Module):
     shift: Array
 
     def __init__(self, size: int) -> None:
-        self.scale = jnp.ones(size)
-        self.shift = jnp.zeros(size)
+        self.scale = jnp.asarray(np.ones(size, np.float32))
+        self.shift = jnp.asarray(np.zeros(size, np.float32))
 
     def __call__(self, x: Array) -> Array:
         mean = x.mean(-1, keepdims=True)

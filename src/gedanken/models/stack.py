@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from gedanken.models.networks import MLP
@@ -29,7 +30,7 @@ class Stack(eqx.Module):
     @classmethod
     def of(cls, make: Callable[[Array], MLP], count: int, *, key: Array) -> Stack:
         """`count` networks, each made by `make` with a key of its own."""
-        return cls(eqx.filter_vmap(make)(jax.random.split(key, count)), count)
+        return cls(stacked([make(each) for each in jax.random.split(key, count)]), count)
 
     def __getitem__(self, index: int) -> MLP:
         """One of the networks."""
@@ -74,6 +75,12 @@ class Stack(eqx.Module):
         else:
             parts = [self[index](rows[low:high]) for index, (low, high) in enumerate(runs)]
         return _rotate(jnp.concatenate(parts), batch - offset)
+
+
+def stacked(networks: Sequence[MLP]) -> MLP:
+    """Networks of one shape as one, whose arrays have a leading axis."""
+    together: MLP = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *networks)
+    return together
 
 
 def _rotate(rows: Array, offset: Array) -> Array:
