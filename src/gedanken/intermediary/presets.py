@@ -12,7 +12,7 @@ from gedanken.models.fitting import FitConfig
 _SMALL = RunConfig(
     budget={"steps": 1_500},
     updates_per_step=3.0,
-    collect=CollectConfig(warmup=200, warmup_horizon=40, steps=200, horizon=200),
+    collect=CollectConfig(warmup=200, warmup_horizon=40, steps=200, horizon=100),
     model=EnsembleConfig(width=128),
     fit=FitConfig(most=1_000),
     value_gradient=ValueGradientConfig(width=128),
