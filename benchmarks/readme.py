@@ -161,6 +161,20 @@ TABLES: Mapping[str, AnyTable] = {
         counted="repeats",
         ratio=("gedanken-1-thread", "mbrl-1-thread"),
     ),
+    "quickstart": Table(
+        topic="quickstart",
+        claim="quickstart",
+        corner="`make quickstart`, two cores",
+        methods={"gedanken": "median and range"},
+        lines=[
+            Line("seconds, installing included", "two robots", "total_seconds"),
+            Line("seconds, once installed", "two robots", "seconds"),
+            Line("seconds, the second time", "two robots", "seconds_again"),
+            Line("return of InvertedPendulum-v5", "two robots", "return:InvertedPendulum-v5"),
+            Line("return of Pendulum-v1", "two robots", "return:Pendulum-v1"),
+        ],
+        summary="median",
+    ),
     "peak": Table(
         topic="imagination",
         claim="share_of_peak",

@@ -25,14 +25,14 @@ LOOK_EVERY_S = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Quickstart(Options):
-    """Rehearses InvertedPendulum-v5 and Pendulum-v1 side by side, at most 1,000 paid steps each, and compares them.
+    """Rehearses InvertedPendulum-v5 and Pendulum-v1 side by side, at most 1,200 paid steps each, and compares them.
 
     Example: gedanken quickstart --seed 1
     """
 
     seed: int = 0
     """decides every random number of both runs"""
-    budget: int = 1_000
+    budget: int = 1_200
     """the most paid steps of each"""
     worlds: tuple[str, ...] = WORLDS
     """what is rehearsed"""
