@@ -16,7 +16,7 @@ from typing import Literal
 import tyro
 
 from benchmarks.peers.process import install, lines, side_by_side
-from benchmarks.results import Figure, Results
+from benchmarks.results import Figure, Results, here
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def imagine(config: Imagine) -> None:
             figure = Figure(0, metric, line["transitions_per_second"], line["seconds"])
             figures.setdefault(line["repeat"], []).append(figure)
         for repeat, found in figures.items():
-            results.put(claim="imagined_transitions", world="HalfCheetah-v5", method=method, seed=repeat, figures=found)
+            world = here("HalfCheetah-v5")
+            results.put(claim="imagined_transitions", world=world, method=method, seed=repeat, figures=found)
     results.put_machine()
 
 

@@ -31,6 +31,7 @@ _ESTIMATORS = {
     "weighted-importance-sampling": "weighted importance sampling",
     "doubly-robust": "doubly robust",
 }
+_PROCESSORS = {"AMD EPYC": "AMD", "Intel(R) Xeon(R) Processor": "Intel"}
 _RANKED = ("InvertedPendulum-v5", "Pendulum-v1", "Hopper-v5")
 
 TABLES: Mapping[str, AnyTable] = {
@@ -154,7 +155,8 @@ TABLES: Mapping[str, AnyTable] = {
             "mbrl-2-threads": "mbrl-lib, 2 threads",
         },
         lines=[
-            Line(f"batch {batch:,}", "HalfCheetah-v5", f"transitions_per_second_batch{batch}")
+            Line(f"batch {batch:,}, {short}", f"HalfCheetah-v5 on {processor}", f"transitions_per_second_batch{batch}")
+            for processor, short in _PROCESSORS.items()
             for batch in (100, 1_000, 10_000, 100_000)
         ],
         summary="median",
@@ -181,7 +183,8 @@ TABLES: Mapping[str, AnyTable] = {
         corner="its matrix products, in percent of the best of the same run",
         methods={"gedanken-1-thread": "1 thread", "gedanken-2-threads": "2 threads"},
         lines=[
-            Line(f"batch {batch:,}", "HalfCheetah-v5", f"percent_of_square_batch{batch}")
+            Line(f"batch {batch:,}, {short}", f"HalfCheetah-v5 on {processor}", f"percent_of_square_batch{batch}")
+            for processor, short in _PROCESSORS.items()
             for batch in (100, 1_000, 10_000, 100_000)
         ],
         summary="median",

@@ -176,6 +176,11 @@ def machine() -> Machine:
     return Machine(_processor(), ", ".join(found), cores, 1 if single else cores)
 
 
+def here(world: str) -> str:
+    """`world` as measured on this machine: speeds do not compare between machines, and are kept side by side."""
+    return f"{world} on {machine().processor}"
+
+
 def sgemm_gflops(size: int = 2048, repeats: int = 15) -> float:
     """The best float32 matrix product of JAX in this process, in 10^9 operations a second: the limit of our speed."""
     import jax

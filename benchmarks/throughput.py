@@ -3,8 +3,10 @@
     python -m benchmarks.throughput
 
 Both have five probabilistic members of four hidden layers of 200, HalfCheetah-v5's sizes, one member a row, the same
-number of threads, and take turns in one run. Gedanken's figures include learned terminations, which mbrl-lib's
-`ModelEnv` does not have. Results go to imagination.csv:
+number of threads, and take turns in one run. A world is named with the processor, since ratios depend on it as well.
+Gedanken's figures include learned terminations, which mbrl-lib's `ModelEnv` does not have.
+
+Results go to imagination.csv:
 
 - `imagined_transitions`: transitions a second by batch (`benchmarks.peer_mbrl imagine` measures the peer alone).
 - `share_of_peak`: operations of the dynamics' and the reward's matrix products alone, over those of the best product
@@ -24,7 +26,7 @@ from typing import Any
 import tyro
 
 from benchmarks.peers.process import install, lines
-from benchmarks.results import Figure, Results
+from benchmarks.results import Figure, Results, here
 
 WORLD = "HalfCheetah-v5"
 
@@ -66,7 +68,7 @@ def put(results: Results, claim: str, method: str, found: Found) -> None:
     for repeat, figure in found:
         by_repeat[repeat].append(figure)
     for repeat, figures in by_repeat.items():
-        results.put(claim=claim, world=WORLD, method=method, seed=repeat, figures=figures)
+        results.put(claim=claim, world=here(WORLD), method=method, seed=repeat, figures=figures)
 
 
 def transitions(printed: Iterable[dict[str, Any]]) -> Found:
