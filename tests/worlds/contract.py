@@ -36,6 +36,7 @@ SUBJECTS = [
     Subject("InvertedPendulum-v5", lambda: make("robotics/InvertedPendulum-v5")),
     Subject("Hopper-v5", lambda: make("Hopper-v5")),
     Subject("FrozenLake-v1", lambda: make("FrozenLake-v1")),
+    Subject("a measured table", lambda: make("science/fullerenes"), vectors=False),
     Subject("analytic", lambda: World(AnalyticEnv(), {"steps": 1, "micro_usd": 5}).with_horizon(20)),
     Subject("choices", lambda: World(AnalyticEnv(discrete=True), {"steps": 2}, unit="step").with_horizon(20)),
     Subject("paid reset", lambda: World(Scripted(), {"steps": 1}, free_reset=False, unit=3).with_horizon(4)),
