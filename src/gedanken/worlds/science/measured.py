@@ -7,7 +7,7 @@ is better), its observation all objectives. Nothing is interpolated.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import gymnasium as gym
 import numpy as np
@@ -100,6 +100,21 @@ class ExperimentWorld(World):
         """What is measured; the first one is the reward."""
         found: tuple[Objective, ...] = self.env.get_wrapper_attr("objectives")
         return found
+
+    @property
+    def max_episode_steps(self) -> int:
+        """One: an experiment ends with its result."""
+        return 1
+
+    def with_horizon(self, steps: int) -> Self:
+        """The same world.
+
+        Raises:
+            ConfigError: `steps` is not 1.
+        """
+        if steps != 1:
+            raise ConfigError("An experiment is an episode of one step.", given=steps, expected=1)
+        return self
 
     @property
     def pool(self) -> tuple[Design, ...] | None:
