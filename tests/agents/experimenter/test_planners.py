@@ -1,0 +1,167 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from gedanken.agents.experimenter import Bayesian, Planner, Random
+from gedanken.agents.experimenter.bayesian import improvement, log_improvement
+from gedanken.errors import ConfigError
+from gedanken.experience.cost import Cost
+from gedanken.models.gaussian_process import GaussianProcessConfig, fit_gaussian_process
+from gedanken.worlds.science.design import DesignSpace, Linear
+from gedanken.worlds.science.parameters import Categorical, Continuous, Design
+from gedanken.worlds.science.trials import Objective, Trial, TrialState
+
+SPACE = DesignSpace((Continuous("a", 0, 10), Continuous("b", 0, 1), Categorical("c", ("x", "y"))))
+YIELD = (Objective("yield"),)
+POOL = SPACE.draw(200, seed=7)
+PLANNERS: list[Planner] = [Random(), Bayesian(), Bayesian(acquisition="expected")]
+
+
+def truth(design: Design) -> float:
+    a, b = float(design["a"]), float(design["b"])
+    return 10 * math.exp(-((a - 7) ** 2) / 8 - 8 * (b - 0.3) ** 2) + (design["c"] == "y")
+
+
+def completed(designs: list[Design], sign: float = 1.0) -> list[Trial]:
+    return [Trial(str(i), d, TrialState.COMPLETED, {"yield": sign * truth(d)}) for i, d in enumerate(designs)]
+
+
+def experiments(planner: Planner, seed: int, *, sign: float = 1.0, shuffled: bool = False, most: int = 60) -> int:
+    """How many until one of the best three of the pool was measured."""
+    objective = Objective("yield", "max" if sign > 0 else "min")
+    rng = np.random.default_rng(seed)
+    values = np.array([truth(design) for design in POOL])
+    good = {str(POOL[i]) for i in np.argsort(-values)[:3]}
+    told = dict(zip(map(str, POOL), rng.permutation(values) if shuffled else values, strict=True))
+    trials: list[Trial] = []
+    for number in range(most):
+        design = planner.suggest(SPACE, [objective], trials, pool=POOL, seed=seed * 1_000 + number)[0].design
+        trials.append(Trial(str(number), design, TrialState.COMPLETED, {"yield": sign * told[str(design)]}))
+        if str(design) in good:
+            return number + 1
+    return most
+
+
+# --- What all must do -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=PLANNERS, ids=lambda p: f"{p.name} {getattr(p, 'acquisition', '')}".strip())
+def planner(request: pytest.FixtureRequest) -> Planner:
+    return request.param
+
+
+def test_it_is_a_planner(planner: Planner) -> None:
+    assert isinstance(planner, Planner)
+
+
+@pytest.mark.parametrize("known", [0, 8])
+def test_suggestions_are_new_different_and_those_of_the_seed(planner: Planner, known: int) -> None:
+    trials = completed(POOL[:known])
+    said = planner.suggest(SPACE, YIELD, trials, pool=POOL, count=4, seed=1)
+    assert len({str(s.design) for s in said}) == 4
+    assert all(s.design in POOL[known:] and s.why for s in said)
+    assert said == planner.suggest(SPACE, YIELD, trials, pool=POOL, count=4, seed=1)
+
+
+def test_what_is_under_way_or_abandoned_is_not_suggested_again(planner: Planner) -> None:
+    trials = completed(POOL[:6])
+    states = (TrialState.RUNNING, TrialState.STAGED, TrialState.ABANDONED, TrialState.EARLY_STOPPED)
+    trials += [Trial(s.value, d, s) for s, d in zip(states, POOL[6:10], strict=True)]
+    trials.append(Trial("failed", POOL[10], TrialState.FAILED))
+    said = planner.suggest(SPACE, YIELD, trials, pool=POOL[:11], count=5, seed=0)
+    assert [s.design for s in said] == [POOL[10]]
+
+
+def test_a_space_without_a_pool_gives_allowed_designs(planner: Planner) -> None:
+    space = DesignSpace(SPACE.parameters, (Linear((("a", 1.0),), 5.0),))
+    trials = completed([d for d in POOL if float(d["a"]) <= 5.0][:8])
+    for suggestion in planner.suggest(space, YIELD, trials, count=3, seed=0):
+        space.checked(suggestion.design)
+
+
+def test_prices_are_told(planner: Planner) -> None:
+    said = planner.suggest(SPACE, YIELD, completed(POOL[:8]), pool=POOL, price=lambda d: Cost(micro_usd=5), seed=0)
+    assert dict(said[0].cost) == {"micro_usd": 5}
+
+
+@pytest.mark.parametrize(("objectives", "count"), [((), 1), (YIELD, 0)])
+def test_what_cannot_be_planned_is_refused(planner: Planner, objectives: tuple[Objective, ...], count: int) -> None:
+    with pytest.raises(ConfigError):
+        planner.suggest(SPACE, objectives, [], pool=POOL, count=count, seed=0)
+
+
+# --- What the Bayesian one must do ----------------------------------------------------------------------------------
+
+
+def test_it_finds_the_best_sooner_than_chance_and_not_from_shuffled_results() -> None:
+    def median(planner: Planner, *, shuffled: bool = False) -> float:
+        return float(np.median([experiments(planner, seed, shuffled=shuffled) for seed in range(7)]))
+
+    quick = Bayesian(model=GaussianProcessConfig(draws=6))
+    learned, chance = median(quick), median(Random())
+    assert learned * 2 < chance
+    assert median(quick, shuffled=True) > 1.7 * learned
+
+
+def test_less_is_better_where_the_goal_says_so() -> None:
+    planner = Bayesian(model=GaussianProcessConfig(draws=4))
+    assert experiments(planner, 0, sign=-1.0) == experiments(planner, 0)
+    said = planner.suggest(SPACE, [Objective("yield", "min")], completed(POOL[:12], -1.0), pool=POOL, seed=0)[0]
+    forecast = said.forecasts["yield"]
+    assert forecast.low < forecast.mean < forecast.high and said.chance is not None and 0 < said.chance < 1
+
+
+def test_the_first_ones_are_far_apart() -> None:
+    said = Bayesian(first=4).suggest(SPACE, YIELD, [], pool=POOL, count=4, seed=0)
+    x = SPACE.encode([s.design for s in said])
+    assert min(np.linalg.norm(x[i] - x[j]) for i in range(4) for j in range(i)) > 0.7
+    assert all("too few results" in s.why and not s.forecasts for s in said)
+
+
+def test_a_thrifty_one_prefers_the_cheap() -> None:
+    def price(design: Design) -> Cost:
+        return Cost(micro_usd=100 if design["c"] == "x" else 10_000)
+
+    trials = completed(POOL[:12])
+    dear, cheap = (
+        Bayesian(thrift=thrift).suggest(SPACE, YIELD, trials, pool=POOL, price=price, count=5, seed=0)
+        for thrift in (0.0, 5.0)
+    )
+    assert sum(s.cost["micro_usd"] for s in cheap) < sum(s.cost["micro_usd"] for s in dear)
+    assert all(s.design["c"] == "x" for s in cheap)
+
+
+@pytest.mark.parametrize("wrong", [{"first": 1}, {"thrift": -1.0}, {"acquisition": "luck"}])
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        dataclasses.replace(Bayesian(), **wrong)  # type: ignore[arg-type]
+
+
+@given(st.floats(-8.0, 8.0))
+def test_the_logarithm_of_improvement_is_that_of_its_formula(z: float) -> None:
+    assert float(log_improvement(np.array(z))) == pytest.approx(math.log(norm.pdf(z) + z * norm.cdf(z)), rel=1e-4)
+
+
+def test_far_below_it_goes_on_falling_smoothly() -> None:
+    z = -np.geomspace(1.0, 1e4, 400)
+    found = log_improvement(z)
+    assert np.isfinite(found).all() and (np.diff(found) < 0).all()
+    np.testing.assert_allclose(
+        found[-1], -0.5 * z[-1] ** 2 - 0.5 * math.log(2 * math.pi) - 2 * math.log(-z[-1]), rtol=1e-9
+    )
+
+
+def test_expected_improvement_is_that_of_drawn_functions() -> None:
+    trials = completed(POOL[:12])
+    x, y = SPACE.encode([t.design for t in trials]), np.array([t.results["yield"] for t in trials])
+    process = fit_gaussian_process(SPACE.groups, x, y, config=GaussianProcessConfig(draws=1), seed=0)
+    there = SPACE.encode(POOL[12:15])
+    chance, expected = improvement(process, there, x, "expected")
+    drawn = process.draw(there, 40_000, seed=0) - process.predict(x).mean.max()
+    np.testing.assert_allclose(np.exp(chance), (drawn > 0).mean(0), atol=0.01)
+    np.testing.assert_allclose(np.exp(expected), np.maximum(drawn, 0).mean(0), rtol=0.1, atol=0.01)
