@@ -35,7 +35,7 @@ import tyro
 
 from benchmarks.results import Figure, Results
 from gedanken.agents.experimenter import Bayesian, Planner
-from gedanken.models.gaussian_process import GaussianProcessConfig, PriorConfig
+from gedanken.models.gaussian_process import GaussianProcessConfig
 from gedanken.worlds.science.table import MeasuredTable, catalogue, shipped
 from gedanken.worlds.science.trials import Trial, TrialState
 
@@ -45,8 +45,8 @@ START, MOST = 5, 100
 PLANNERS: Mapping[str, Planner] = {
     "gedanken": Bayesian(),
     "gedanken-permuted": Bayesian(),
-    "log-ei": Bayesian(acquisition="expected", model=GaussianProcessConfig(draws=1)),
-    "gp-ei": Bayesian(acquisition="expected", model=GaussianProcessConfig(draws=1, prior=PriorConfig(ard=False))),
+    "log-ei": Bayesian(acquisition="expected", model=GaussianProcessConfig(scales=("each",), draws=1)),
+    "gp-ei": Bayesian(acquisition="expected", model=GaussianProcessConfig(scales=("shared",), draws=1)),
 }
 
 

@@ -27,7 +27,9 @@ def data(count: int = 25, seed: int = 0, noise: float = 0.05) -> tuple[np.ndarra
 
 def fitted(x: np.ndarray, y: np.ndarray) -> Process:
     """The process of the likeliest hyperparameters."""
-    return fit_gaussian_process(SPACE.groups, x, y, config=GaussianProcessConfig(draws=1), seed=0).processes[0]
+    return fit_gaussian_process(
+        SPACE.groups, x, y, config=GaussianProcessConfig(scales=("each",), draws=1), seed=0
+    ).processes[0]
 
 
 @given(st.floats(0.0, 50.0))
@@ -51,9 +53,9 @@ def test_known_features_say_which_levels_are_alike() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.booleans())
-def test_the_gradient_is_that_of_the_density(seed: int, ard: bool) -> None:
+def test_the_gradient_is_that_of_the_density(seed: int, each: bool) -> None:
     x, y = data(12, seed)
-    posterior = LogPosterior(distances(SPACE.groups, x, x), (y - y.mean()) / y.std(), PriorConfig(ard=ard))
+    posterior = LogPosterior(distances(SPACE.groups, x, x), (y - y.mean()) / y.std(), PriorConfig(), each=each)
     at = posterior.prior_mean + 0.3 * np.random.default_rng(seed).standard_normal(posterior.lengths + 2)
     _, gradient = posterior(at)
     np.testing.assert_allclose(gradient, approx_fprime(at, lambda p: posterior(p)[0], 1e-6), rtol=1e-3, atol=1e-3)
@@ -126,10 +128,19 @@ def test_deviations_are_those_of_the_mixture() -> None:
     np.testing.assert_allclose(drawn.std(0), belief.epistemic, rtol=0.05)
 
 
+def test_the_results_decide_whether_parameters_differ() -> None:
+    def share_of_each(x: np.ndarray, y: np.ndarray) -> float:
+        return float(fit_gaussian_process(SPACE.groups, x, y, seed=0).weights[:16].sum())
+
+    x, y = data(40)
+    alike = np.sin(3 * (x[:, 0] + x[:, 1] + x[:, 2]))
+    assert share_of_each(x, y) > 0.9 > 0.6 > share_of_each(x, alike)
+
+
 def test_the_same_seed_gives_the_same_process() -> None:
     one, same, other = (fit_gaussian_process(SPACE.groups, *data(10), seed=s).weights for s in (1, 1, 2))
     assert np.array_equal(one, same) and not np.array_equal(one, other)
-    assert one.sum() == pytest.approx(1.0) and len(one) == 16
+    assert one.sum() == pytest.approx(1.0) and len(one) == 32
 
 
 @pytest.mark.parametrize(
@@ -145,9 +156,12 @@ def test_what_cannot_be_fitted_is_refused(x: np.ndarray, y: np.ndarray) -> None:
         fit_gaussian_process(SPACE.groups, x, y, seed=0)
 
 
-@pytest.mark.parametrize("make", [lambda: PriorConfig(noise=0.0), lambda: GaussianProcessConfig(draws=0)])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: PriorConfig(noise=0.0), lambda: GaussianProcessConfig(draws=0), lambda: GaussianProcessConfig(scales=())],
+)
 def test_settings_that_make_no_sense_are_refused(make: object) -> None:
-    with pytest.raises(ConfigError, match="too small"):
+    with pytest.raises(ConfigError, match="too small|length scales"):
         make()  # type: ignore[operator]
 
 

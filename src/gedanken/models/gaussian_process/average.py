@@ -2,7 +2,9 @@
 
 The one best setting is too sure of itself: with some ten results its 90 % intervals hold 60 to 80 % of what comes. So
 hyperparameters are drawn from around the posterior's mode (a Student t of its curvature) and weighed by how likely they
-really are, the largest weights truncated (Ionides 2008, "Truncated importance sampling").
+really are, the largest weights truncated (Ionides 2008, "Truncated importance sampling"). This is done for processes
+with a length scale for each parameter and for such with one for all, which share by their evidence (Laplace's
+approximation, Rasmussen and Williams 2006, 5.2.1).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from scipy.optimize import minimize
@@ -31,8 +34,16 @@ _WIDEST = 1.5
 
 @dataclass(frozen=True)
 class GaussianProcessConfig:
-    """draws: settings of the hyperparameters that are averaged over; 1 takes the mode alone. prior: see there."""
+    """Settings of a fit.
 
+    Attributes:
+        scales: whether each parameter has a length scale of its own, all share one, or the results are to decide.
+        draws: settings of the hyperparameters that are averaged over; 1 takes the mode alone.
+        iterations: of the search for the mode.
+        prior: what is thought of hyperparameters before there are results.
+    """
+
+    scales: tuple[Literal["each", "shared"], ...] = ("each", "shared")
     draws: int = 16
     iterations: int = 60
     prior: PriorConfig = field(default_factory=PriorConfig)
@@ -40,6 +51,8 @@ class GaussianProcessConfig:
     def __post_init__(self) -> None:
         if self.draws < 1:
             raise ConfigError("`draws` of a Gaussian process is too small.", given=self.draws, expected=">= 1")
+        if not self.scales or not set(self.scales) <= {"each", "shared"}:
+            raise ConfigError("Not length scales.", given=self.scales, expected='"each", "shared" or both')
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +110,21 @@ def fit_gaussian_process(
             expected="two results or more, a finite one for each design",
         )
     standard = (y - y.mean()) / (float(y.std()) or 1.0)
-    posterior = LogPosterior(distances(groups, x, x), standard, config.prior)
-    mode = _mode(posterior, config.iterations)
-    places, weights = [mode], np.ones(1)
-    if config.draws > 1:
-        places, weights = _around(posterior, mode, config.draws, np.random.default_rng(seed))
-    return GaussianProcess(tuple(Process.of(groups, x, y, posterior.named(at)) for at in places), weights)
+    by_group, rng = distances(groups, x, x), np.random.default_rng(seed)
+    # With one parameter, both are the same.
+    kinds = config.scales if len(by_group) > 1 else config.scales[:1]
+    processes: list[Process] = []
+    shares, evidences = [], []
+    for kind in kinds:
+        posterior = LogPosterior(by_group, standard, config.prior, each=kind == "each")
+        mode = _mode(posterior, config.iterations)
+        root = _root(posterior, mode)
+        places, weights = _around(posterior, mode, root, config.draws, rng)
+        processes += [Process.of(groups, x, y, posterior.named(at)) for at in places]
+        shares.append(weights)
+        evidences.append(posterior(mode)[0] + 0.5 * len(mode) * math.log(2 * math.pi) + np.linalg.slogdet(root)[1])
+    between = np.exp(np.array(evidences) - logsumexp(evidences))
+    return GaussianProcess(tuple(processes), np.concatenate([b * w for b, w in zip(between, shares, strict=True)]))
 
 
 def _mode(posterior: LogPosterior, iterations: int) -> np.ndarray:
@@ -122,15 +144,21 @@ def _mode(posterior: LogPosterior, iterations: int) -> np.ndarray:
     return best
 
 
-def _around(
-    posterior: LogPosterior, mode: np.ndarray, draws: int, rng: np.random.Generator
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Draws from around the mode, the first one the mode itself, and their weights."""
-    size, step = len(mode), 0.05
-    shifts = step * np.eye(size)
+def _root(posterior: LogPosterior, mode: np.ndarray) -> np.ndarray:
+    """[P, P]: a root of the covariance of the Gaussian that has the posterior's curvature at its mode."""
+    step = 0.05
+    shifts = step * np.eye(len(mode))
     curvature = np.stack([posterior(mode - s)[1] - posterior(mode + s)[1] for s in shifts]) / (2 * step)
     values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
-    root = vectors / np.sqrt(np.maximum(values, _WIDEST**-2))
+    root: np.ndarray = vectors / np.sqrt(np.maximum(values, _WIDEST**-2))
+    return root
+
+
+def _around(
+    posterior: LogPosterior, mode: np.ndarray, root: np.ndarray, draws: int, rng: np.random.Generator
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Draws from around the mode, the first one the mode itself, and their weights."""
+    size = len(mode)
     low, high = np.array(posterior.bounds).T
     steps = rng.standard_normal((draws, size)) * np.sqrt(_FREEDOM / rng.chisquare(_FREEDOM, (draws, 1)))
     steps[0] = 0.0

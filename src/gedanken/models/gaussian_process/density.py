@@ -36,14 +36,12 @@ class PriorConfig:
     """Log-normal priors.
 
     Attributes:
-        ard: a length scale for each parameter, or one for all.
         length: median of a length scale where there is one parameter; it grows with the root of their number.
         spread: standard deviation of a length scale's logarithm.
         noise: median of the noise's standard deviation, as a share of that of the results.
         noise_spread: standard deviation of its logarithm.
     """
 
-    ard: bool = True
     length: float = 0.5
     spread: float = 1.0
     noise: float = 0.3
@@ -62,12 +60,13 @@ class LogPosterior:
         by_group: [G, N, N], see `kernel.distances`.
         y: [N] standardised results.
         config: the priors.
+        each: whether each parameter has a length scale of its own, or all have the same.
     """
 
-    def __init__(self, by_group: np.ndarray, y: np.ndarray, config: PriorConfig) -> None:
-        self.by_group, self.y, self.config = by_group, y, config
+    def __init__(self, by_group: np.ndarray, y: np.ndarray, config: PriorConfig, *, each: bool) -> None:
+        self.by_group, self.y, self.each = by_group, y, each
         count = len(by_group)
-        self.lengths = count if config.ard else 1
+        self.lengths = count if each else 1
         length = math.log(config.length) + 0.5 * math.log(count)
         self.prior_mean = np.r_[np.full(self.lengths, length), 0.0, math.log(config.noise)]
         self.prior_std = np.r_[np.full(self.lengths, config.spread), 0.5, config.noise_spread]
@@ -79,7 +78,7 @@ class LogPosterior:
         return Hyperparameters(length, math.exp(at[-2]), math.exp(at[-1]))
 
     def __call__(self, at: np.ndarray) -> tuple[float, np.ndarray]:
-        """The density's logarithm, up to a constant, and its gradient (Rasmussen and Williams 2006, 5.8 and 5.9)."""
+        """The logarithm of likelihood times prior, and its gradient (Rasmussen and Williams 2006, 5.8 and 5.9)."""
         length, signal, noise = self.named(at)
         scaled = self.by_group / np.square(length)[:, None, None]
         squares = scaled.sum(0)
@@ -94,9 +93,10 @@ class LogPosterior:
         outer = 0.5 * (np.outer(weights, weights) - inverse)
         by_length = -2.0 * np.tensordot(scaled, outer * signal**2 * matern_slope(squares), 2)
         gradient = np.r_[
-            by_length if self.config.ard else by_length.sum(),
+            by_length if self.each else by_length.sum(),
             2.0 * (outer * kernel).sum(),
             2.0 * noise**2 * np.trace(outer),
         ]
         off = (at - self.prior_mean) / self.prior_std
-        return float(evidence - 0.5 * off @ off), gradient - off / self.prior_std
+        prior = -0.5 * off @ off - np.log(self.prior_std).sum() - 0.5 * len(at) * _LOG_2_PI
+        return float(evidence + prior), gradient - off / self.prior_std
