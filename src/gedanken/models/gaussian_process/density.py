@@ -43,7 +43,7 @@ class PriorConfig:
     """
 
     length: float = 0.5
-    spread: float = 1.0
+    spread: float = 0.5
     noise: float = 0.3
     noise_spread: float = 0.7
 
