@@ -105,6 +105,7 @@ bench-own: install-dev install-peers  ## Gedanken's own, and what is timed besid
 	$(MEASURE) benchmarks.ledger
 	$(MEASURE) benchmarks.experience
 	$(MEASURE) benchmarks.evidence_speed
+	$(MEASURE) benchmarks.science --parallel $(PARALLEL)
 	$(MEASURE) benchmarks.evidence_coverage
 	$(MEASURE) benchmarks.evidence_selection
 	$(MEASURE) benchmarks.evidence_ranking --world InvertedPendulum-v5 --seeds $(SEEDS)

@@ -19,6 +19,7 @@ import tyro
 
 from benchmarks.results import RESULTS, read
 from benchmarks.tables import AnyTable, Clock, Correlations, Faults, Goals, Line, Table
+from gedanken.worlds.science.table import catalogue
 
 ROOT = RESULTS.parent.parent
 _MARKED = re.compile(r"(<!-- results:(?P<name>[\w-]+) -->\n)(?P<table>.*?)(<!-- /results -->)", re.DOTALL)
@@ -162,6 +163,22 @@ TABLES: Mapping[str, AnyTable] = {
         summary="median",
         counted="repeats",
         ratio=("gedanken-1-thread", "mbrl-1-thread"),
+    ),
+    "science": Table(
+        topic="science",
+        claim="experiments_to_the_best",
+        corner="experiments to one of the best 1 %",
+        methods={
+            "random": "by chance",
+            "gedanken": "Gedanken",
+            "gp-ei": "GP-EI",
+            "log-ei": "LogEI, a length scale each",
+            "gedanken-permuted": "Gedanken, outcomes shuffled",
+        },
+        lines=[Line(name, name, "experiments") for name in catalogue()],
+        summary="median",
+        digits=1,
+        ratio=("random", "gedanken"),
     ),
     "quickstart": Table(
         topic="quickstart",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from importlib import import_module
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gedanken.cli.entry import COMMANDS
+from gedanken.cli.entry import found, main
 from gedanken.intermediary.config import from_plain
 
 ROOT = Path(__file__).parent.parent
@@ -61,6 +62,21 @@ def test_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert shown is not None and shown[1] in printed
 
 
+@pytest.mark.slow
+def test_science(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (table,) = blocks("docs/science.md", "csv")
+    Path("my.csv").write_text(table)
+    commands = [line for line in (ROOT / "docs/science.md").read_text().splitlines() if line.startswith("gedanken ")]
+    for line in commands:
+        assert main([*shlex.split(line)[1:], "--json"]) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert said["trace"][-1] == said["best"][said["objective"]["name"]]
+    names = run_as_one("docs/science.md")
+    assert len(names["found"].trace) == 20  # type: ignore[attr-defined]
+    assert names["suggestion"].why  # type: ignore[attr-defined]
+
+
 def test_run_file_of_the_guide() -> None:
     (text,) = blocks("docs/guide.md", "yaml")
     config = from_plain(yaml.safe_load(text))
@@ -69,7 +85,7 @@ def test_run_file_of_the_guide() -> None:
 
 SHELL = [
     line
-    for page in ("README.md", "docs/guide.md", "docs/evidence.md")
+    for page in ("README.md", "docs/guide.md", "docs/evidence.md", "docs/science.md")
     for line in (ROOT / page).read_text().splitlines()
     if line.startswith("gedanken ")
 ]
@@ -80,8 +96,7 @@ def test_commands_of_the_docs_are_understood(line: str, tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     (text,) = blocks("docs/guide.md", "yaml")
     Path("my_run.yaml").write_text(text)
-    _, name, *words = shlex.split(line, comments=True)
-    command = COMMANDS[name]
+    command, words = found(shlex.split(line, comments=True)[1:])
     asked = getattr(import_module(f"gedanken.cli.{command.module}"), command.name).parse(words)
     assert ("--json" in words) == asked.json
 

@@ -44,6 +44,11 @@ COMMANDS = {
     "doctor": Command("doctor", "Doctor", "versions, threads, devices, and what is missing"),
 }
 
+ROOMS = {
+    ("run", "science"): Command("experiments", "Experiment", "a campaign of experiments, until the budget is spent"),
+}
+"""Commands that are others in some rooms: by the command and the word behind it."""
+
 _EXAMPLE = "gedanken run robotics --world InvertedPendulum-v5 --budget.steps 1500"
 
 
@@ -103,9 +108,9 @@ def _dispatch(words: list[str], as_json: bool) -> int:
             do="see `gedanken --help`.",
         )
     os.environ.update(thread_environment(_threads(words)))
-    command = COMMANDS[words[0]]
+    command, rest = found(words)
     kind: Any = getattr(import_module(f"gedanken.cli.{command.module}"), command.name)
-    asked = kind.parse(words[1:])
+    asked = kind.parse(rest)
     # With --json only the answer may reach stdout, whatever a library prints.
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         answer = asked()
@@ -114,6 +119,13 @@ def _dispatch(words: list[str], as_json: bool) -> int:
     else:
         answer.show()
     return int(answer.exit_code)
+
+
+def found(words: Sequence[str]) -> tuple[Command, Sequence[str]]:
+    """The command that a line begins with, and the words behind its name."""
+    if len(words) > 1 and (words[0], words[1]) in ROOMS:
+        return ROOMS[words[0], words[1]], words[2:]
+    return COMMANDS[words[0]], words[1:]
 
 
 def overview() -> str:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import tyro
 
+from gedanken.cli.experiments import go_on, is_campaign
 from gedanken.cli.options import Answer, Options, RunFolder, parse
 from gedanken.cli.settings import BUDGET, NewRun
 from gedanken.cli.watching import watching
@@ -63,6 +64,8 @@ class Resume(Options):
         return parse(cls, words, cls(run=tyro.MISSING, budget=named)) if named else parse(cls, words)
 
     def __call__(self) -> Answer:
+        if is_campaign(self.run):
+            return go_on(self.run, self.budget, self)
         enable_compilation_cache()
         raise_budget(self.run, self.budget)
         if (self.run / "result.json").exists():

@@ -73,7 +73,7 @@ class NewRun(Options):
                 left behind.
         """
         world = make_world(self.config.world)
-        folder = _claim(self.out, self.config)
+        folder = claim(self.out, f"{self.config.world}-seed{self.config.seed}")
         try:
             run = OpenRun.create(folder, self.config, world=world)
         except GedankenError:
@@ -84,8 +84,8 @@ class NewRun(Options):
             yield run
 
 
-def _claim(out: Path | None, config: RunConfig) -> Path:
-    """An empty folder that no other run has."""
+def claim(out: Path | None, name: str) -> Path:
+    """An empty folder that no other run has: `out`, or one that is called after `name`."""
     if out is not None:
         if out.is_dir() and any(out.iterdir()):
             raise ConfigError(
@@ -98,7 +98,7 @@ def _claim(out: Path | None, config: RunConfig) -> Path:
             raise ConfigError("The run's folder is a file.", given=out, expected="a new folder")
         out.mkdir(parents=True, exist_ok=True)
         return out
-    return numbered(f"{named_as_file(config.world)}-seed{config.seed}")
+    return numbered(named_as_file(name))
 
 
 def named_as_file(world: str) -> str:

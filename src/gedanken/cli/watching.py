@@ -7,16 +7,32 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gedanken.cli.display import Style, display
 from gedanken.cli.signals import Stopper
-from gedanken.intermediary.run import Run
 from gedanken.intermediary.stages import Status, Watch
+from gedanken.worlds.world import World
+
+
+class Watched(Protocol):
+    """Something at work in a folder of its own."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it can be resumed from."""
+
+    @property
+    def world(self) -> World:
+        """Where it acts."""
+
+    @property
+    def recovered(self) -> list[str]:
+        """What a crash left behind and was repaired, in words."""
 
 
 @contextmanager
-def watching(run: Run, style: Style, *, resume: str = "resume") -> Iterator[Watch]:
+def watching(run: Watched, style: Style, *, resume: str = "resume") -> Iterator[Watch]:
     """Shows the progress of an open run; the watch it gives raises `Interrupted` once the user asked to stop.
 
     Args:
