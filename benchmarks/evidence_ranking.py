@@ -11,6 +11,9 @@ Results go to evidence.csv, for each estimator:
   five policies could be estimated.
 - `regret_after_10`: of the policy chosen with 10 real episodes and this estimator, as a share of the difference of the
   best and the worst; mean of 500 replays on the real returns. `sequential-halving` and `uniform` choose without one.
+- `episodes_needed`: of the real episodes that returns alone would need for a 95 % interval as narrow, the percentage
+  that is needed beside the imagined ones; median over the policies whose real returns differ, `..._low` and `..._high`
+  its quartiles, `valued` how many these are (`gedanken.evidence.prediction_powered`).
 - `estimated`: of how many policies there was an estimate. `policies`, `real_spread`: the panel's size, and the range of
   its mean real returns.
 
@@ -27,6 +30,7 @@ from pathlib import Path
 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 
+import numpy as np
 import tyro
 
 from benchmarks.results import Figure, Results
@@ -139,11 +143,31 @@ def figures_of(found: Judgement) -> dict[str, dict[str, float]]:
         regret = found.replays[source]["gedanken"].share.mean
         if regret is not None:
             figures[method]["regret_after_10"] = regret
+    figures["model"] |= needed_of(found)
     for way, method in WITHOUT.items():
         regret = found.replays[IMAGINED][way].share.mean
         if regret is not None:
             figures[method] = {"regret_after_10": regret}
     return figures
+
+
+def needed_of(found: Judgement) -> dict[str, float]:
+    """What share of the real episodes is needed beside the model's, in percent."""
+    counted = [
+        (value.comparison.real.count, value.saved)
+        for value in found.values
+        if value.source == IMAGINED and value.saved is not None
+    ]
+    shares = [100.0 * count / (count + saved) for count, saved in counted]
+    if not shares:
+        return {"valued": 0}
+    low, middle, high = np.percentile(shares, [25, 50, 75])
+    return {
+        "valued": len(shares),
+        "episodes_needed": float(middle),
+        "episodes_needed_low": float(low),
+        "episodes_needed_high": float(high),
+    }
 
 
 if __name__ == "__main__":

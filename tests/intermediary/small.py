@@ -30,7 +30,7 @@ from tests.fakes import AnalyticEnv, AnalyticModel, double_integrator
 HORIZON = 12
 NAME = "Linear"
 LEARNING = {"width": 8, "depth": 1, "critics": 1, "batch": 16, "chunk": 5}
-CHECKED: dict[str, Any] = {"check": CheckConfig(episodes=2, imagined=4)}
+CHECKED: dict[str, Any] = {"check": CheckConfig(episodes=2, imagined=4, branches=0)}
 COLLECTING: dict[str, Any] = {"mode": "off"}  # with an agent of one's own: nothing is fitted, nothing is learned
 
 

@@ -25,10 +25,14 @@ def described(**budget: int) -> dict[str, Any]:
 
 
 def test_a_check_may_cost_its_episodes_at_their_longest() -> None:
-    assert dict(check_budget(small(check=CheckConfig(episodes=3)), linear())) == {"steps": 3 * HORIZON}
+    alone = CheckConfig(episodes=3, branches=0)
+    assert dict(check_budget(small(check=alone), linear())) == {"steps": 3 * HORIZON}
+    branched = CheckConfig(episodes=3, branches=2, branch_actions=5, branch_steps=7)
+    assert dict(check_budget(small(check=branched), linear())) == {"steps": 3 * (HORIZON + 2 * 5 * 7)}
+    assert dict(check_budget(small(check=branched, mode="off"), linear())) == {"steps": 3 * HORIZON}
     dear = World(AnalyticEnv(), {"steps": 1, "micro_usd": 7}, name="Dear").with_horizon(5)
     assert dict(typical_price(dear)) == {"steps": 1, "micro_usd": 7}
-    assert dict(check_budget(small(check=CheckConfig(episodes=2)), dear)) == {"steps": 10, "micro_usd": 70}
+    assert dict(check_budget(small(check=CheckConfig(episodes=2, branches=0)), dear)) == {"steps": 10, "micro_usd": 70}
 
 
 @pytest.mark.parametrize(("steps", "room"), [(1, 256), (5_000, 5_000), (10**9, 1_000_000)])

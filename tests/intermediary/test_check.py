@@ -16,6 +16,8 @@ from gedanken.intermediary.check import check
 from gedanken.intermediary.config import CheckConfig
 from gedanken.intermediary.run import CHECK, LEARN, Run
 from gedanken.intermediary.stages import collect, current_agent, fit
+from tests.evidence.forkable import world_of as forkable
+from tests.fakes import double_integrator
 from tests.intermediary.small import HORIZON, StopAt, charged, linear, small
 
 OWN = {"mode": "off", "agent": "sac"}
@@ -29,7 +31,9 @@ STILL = from_callable(still, id="still")
 
 
 def begun(folder: Path, episodes: int = 3, **changes: Any) -> Run:
-    return Run.create(folder, small(check=CheckConfig(episodes=episodes, imagined=8), **changes), world=linear())
+    return Run.create(
+        folder, small(check=CheckConfig(episodes=episodes, imagined=8, branches=0), **changes), world=linear()
+    )
 
 
 def fitted(folder: Path, **changes: Any) -> Run:
@@ -129,3 +133,23 @@ def test_the_model_is_held_against_the_real_episodes(tmp_path: Path) -> None:
     assert real.shape == (HORIZON + 1, 2) and imagined.shape == (8, HORIZON + 1, 2)
     np.testing.assert_allclose(imagined[:, 0], np.repeat(real[:1], 8, axis=0), rtol=1e-6)
     assert json.loads((tmp_path / "evidence.json").read_text())["trajectories"]["given"] == "the agent"
+
+
+def test_other_actions_are_tried_from_its_states_and_the_model_is_asked_what_they_do(
+    tmp_path: Path,
+) -> None:
+    world = forkable(double_integrator(noise=0.01), horizon=HORIZON)
+    asked = CheckConfig(episodes=2, imagined=8, branches=2, branch_actions=3, branch_steps=4)
+    with Run.create(tmp_path, small(check=asked), world=world) as run:
+        collect(run, steps=20, horizon=7, agent=None)
+        fit(run)
+        run.counters.round = 1
+        agent = current_agent(run)
+        assert check(run, agent).real_return.count == 2
+        paid = charged(run, CHECK)
+        assert 2 * HORIZON + 2 * 2 * 3 < paid <= 2 * (HORIZON + 2 * 3 * 4)
+        # Asked again, thoroughly: everything is on record.
+        effects = check(run, agent, thorough=True).more["actions"]
+        assert charged(run, CHECK) == paid
+    assert effects["how"] == "branches" and effects["effects"][0] == 12
+    assert effects["correlation"][0]["count"] == 2, "intervals are over the episodes"

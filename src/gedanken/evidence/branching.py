@@ -8,7 +8,7 @@ recorded like any other. The world's randomness is put back too, so branches of 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,10 @@ BRANCHING = "branch"
 
 @dataclass(frozen=True)
 class Visited:
-    """A state that the world can be put back to. `group` is the episode it was met in: the unit of intervals."""
+    """A state that the world can be put back to.
+
+    `group`, the unit of intervals, is the seed of the episode it was met in; in the record, the seed of the branches.
+    """
 
     snapshot: Snapshot
     observation: Any
@@ -134,7 +137,7 @@ def branch(
                         record,
                         lambda _, __, held=held: (held, None),  # type: ignore[misc]
                         account=account,
-                        seed=seed,
+                        seed=state.group,
                         episode_index=index,
                         max_steps=steps,
                         policy_id=BRANCHING,
@@ -152,3 +155,13 @@ def branch(
         if reason:
             break
     return Branches(tuple(forks), paid, reason)
+
+
+def branches_on_record(episodes: Iterable[Episode]) -> Branches:
+    """The branches among recorded episodes. Those that begin alike in an episode of the same seed are of one state."""
+    forks: dict[tuple[int | None, bytes], list[Episode]] = {}
+    for episode in episodes:
+        if episode.header.policy == BRANCHING and episode.complete:
+            forks.setdefault((episode.header.seed, episode.observations[0].tobytes()), []).append(episode)
+    found = tuple(Fork(seed or 0, tuple(fork)) for (seed, _), fork in forks.items() if len(fork) > 1)
+    return Branches(found, sum(len(episode) for fork in forks.values() for episode in fork))

@@ -27,7 +27,7 @@ def typical_price(world: World) -> Cost:
 
 
 def check_budget(config: RunConfig, world: World) -> Cost:
-    """What one check may cost: its episodes at their longest.
+    """What one check may cost: its episodes at their longest, and the branches from their states.
 
     Raises:
         ConfigError: the world's episodes have no limit, so that nobody can say.
@@ -38,7 +38,9 @@ def check_budget(config: RunConfig, world: World) -> Cost:
             f"Episodes of {world.name!r} have no limit, so a run of it has no end.",
             do="wrap it: world.with_horizon(n), or gymnasium.make(id, max_episode_steps=n).",
         )
-    steps = max(1, config.check.episodes) * horizon
+    check = config.check
+    branched = check.branches * check.branch_actions * check.branch_steps if config.mode != "off" else 0
+    steps = max(1, check.episodes) * (horizon + branched)
     return typical_price(world).times(steps)
 
 

@@ -19,6 +19,7 @@ from gedanken.agents.contract import Agent, begin_episode
 from gedanken.agents.policy import Greedy, PolicyAgent
 from gedanken.dreams.rollout import imagine
 from gedanken.errors import BudgetRefused
+from gedanken.evidence.branching import Visited, Visits, branch
 from gedanken.evidence.calibration import check_calibration
 from gedanken.evidence.exploitation import exploitation_gap
 from gedanken.evidence.fidelity import error_by_horizon
@@ -65,7 +66,9 @@ def check(run: Run, agent: Agent, *, thorough: bool = False, watch: Watch | None
     fitted = run.counters.round > 0 and run.config.mode != "off"
     policy = agent.greedy if isinstance(agent, PolicyAgent) and fitted else None
     predicted = _predict(run, policy)
-    episodes = _act_for_real(run, agent, watch)
+    visited: list[Visited] = []
+    episodes = _act_for_real(run, agent, visited if fitted else None, watch)
+    _branch(run, visited)
     returns = np.array([episode.total_reward for episode in episodes])
     seed = run.config.seed
     real = (
@@ -121,14 +124,19 @@ def _predict(run: Run, policy: Greedy | None) -> Interval:
     return mean_with_interval(returns, seed=run.config.seed)
 
 
-def _act_for_real(run: Run, agent: Agent, watch: Watch | None) -> list[Episode]:
-    """The real episodes. Those that this very agent has finished before, in a check that was interrupted, count."""
+def _act_for_real(run: Run, agent: Agent, visited: list[Visited] | None, watch: Watch | None) -> list[Episode]:
+    """The real episodes. Those that this very agent has finished before, in a check that was interrupted, count.
+
+    `visited`, where it is given, gets states of the others that the world can be put back to.
+    """
     finished = run.experience.episodes(account=CHECK, complete=True)
     episodes = [e for e in finished if e.header.policy == agent.id and e.outcome.failure_mode is None]
     episodes = episodes[: run.config.check.episodes]
     while len(episodes) < run.config.check.episodes:
         index = run.next_episode[CHECK]
         begin_episode(agent)
+        seed = episode_seed(run, CHECK, index)
+        visits = Visits(run.world, states=run.config.check.branches, group=seed, seed=seed)
         try:
             episode = act(
                 run.world,
@@ -136,10 +144,11 @@ def _act_for_real(run: Run, agent: Agent, watch: Watch | None) -> list[Episode]:
                 run.recorder,
                 lambda observation, _: agent.act(observation),
                 account=CHECK,
-                seed=episode_seed(run, CHECK, index),
+                seed=seed,
                 episode_index=index,
                 policy_id=agent.id,
                 run_id=run.id,
+                on_step=None if visited is None else visits,
             )
         except BudgetRefused:
             break
@@ -147,9 +156,32 @@ def _act_for_real(run: Run, agent: Agent, watch: Watch | None) -> list[Episode]:
         if episode.outcome.failure_mode is not None:
             break  # cut short where the budget ended: its return would say too little
         episodes.append(episode)
+        if visited is not None:
+            visited += visits.taken
         if watch is not None:
             watch(status(run, "check", last_return=episode.total_reward))
     return episodes
+
+
+def _branch(run: Run, visited: list[Visited]) -> None:
+    """Tries other actions from states of the check's episodes; no log can tell whether the model knows what they do."""
+    asked = run.config.check
+    if not visited:
+        return
+    first = run.next_episode[CHECK]
+    run.next_episode[CHECK] = first + len(visited) * asked.branch_actions
+    branch(
+        run.world,
+        run.ledger,
+        run.recorder,
+        visited,
+        actions=asked.branch_actions,
+        steps=asked.branch_steps,
+        account=CHECK,
+        seed=run.config.seed,
+        first_index=first,
+        run_id=run.id,
+    )
 
 
 def _trajectories(run: Run, policy: Greedy, episodes: list[Episode], *, most: int = 200, copies: int = 8) -> Any:

@@ -59,6 +59,12 @@ class CheckConfig:
     """real episodes of the final agent, without exploration; 0: the result is not checked"""
     imagined: int = 500
     """imagined episodes the model predicts the return from"""
+    branches: int = 1
+    """states of each of these episodes that other actions are tried from, where the world can be put back; 0: none"""
+    branch_actions: int = 4
+    """random actions tried from each of these states"""
+    branch_steps: int = 10
+    """how long each of these actions is held; every step is paid for"""
 
 
 @dataclass(frozen=True)
