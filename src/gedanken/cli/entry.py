@@ -41,11 +41,17 @@ COMMANDS = {
     "report": Command("stages", "Report", "write the report of a run as one HTML file"),
     "ledger": Command("ledger", "Ledger", "what a run has paid, what is unknown, and reconciling it"),
     "quickstart": Command("quickstart", "Quickstart", "rehearse two robots side by side and compare them"),
+    "science": Command("laboratory", "Science", "a laboratory of one's own: init, ask, tell, status, report"),
     "doctor": Command("doctor", "Doctor", "versions, threads, devices, and what is missing"),
 }
 
 ROOMS = {
     ("run", "science"): Command("experiments", "Experiment", "a campaign of experiments, until the budget is spent"),
+    ("science", "init"): Command("laboratory", "Init", "make a laboratory from a table, a description or by questions"),
+    ("science", "ask"): Command("laboratory", "Ask", "suggest experiments"),
+    ("science", "tell"): Command("laboratory", "Tell", "say what became of an experiment"),
+    ("science", "status"): Command("laboratory", "Status", "how every experiment stands"),
+    ("science", "report"): Command("laboratory", "Report", "write the laboratory's report"),
 }
 """Commands that are others in some rooms: by the command and the word behind it."""
 

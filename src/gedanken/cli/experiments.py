@@ -13,7 +13,8 @@ from gedanken.cli.options import Answer, Options, parse
 from gedanken.cli.settings import BUDGET, claim
 from gedanken.cli.watching import watching
 from gedanken.errors import ConfigError, GedankenError
-from gedanken.intermediary.campaign import DESCRIPTION, Campaign, CampaignConfig, Found
+from gedanken.intermediary.campaign import DESCRIPTION, Campaign, CampaignConfig
+from gedanken.intermediary.found import Found
 from gedanken.report.experiments import write_campaign_report
 from gedanken.report.markup import amounts
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +20,14 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from gedanken.agents.experimenter import Bayesian, Planner, Random
+from gedanken.agents.experimenter import Bayesian, Earlier, Planner, Random
 from gedanken.errors import BudgetRefused, ConfigError, FileError
 from gedanken.experience.cost import Budget, Cost
 from gedanken.experience.files import write_text
 from gedanken.experience.recorder import Recorder
 from gedanken.experience.store import Experience
 from gedanken.experience.transition import Episode
+from gedanken.intermediary.found import Found, found_in
 from gedanken.intermediary.run import LEARN, store_of
 from gedanken.intermediary.stages import Status, Watch
 from gedanken.intermediary.suggestions import Suggested, SuggestionLog
@@ -37,12 +38,11 @@ from gedanken.worlds.registry import make as make_world
 from gedanken.worlds.resume import close_interrupted, next_episode_index
 from gedanken.worlds.science.measured import ExperimentWorld, measured_world
 from gedanken.worlds.science.parameters import Design
-from gedanken.worlds.science.table import from_csv
+from gedanken.worlds.science.table import from_csv, shipped
 from gedanken.worlds.science.trials import Objective, Trial, TrialState
 
 DESCRIPTION, TABLE = "campaign.json", "table.csv"
 SCHEMA_VERSION = 1
-PLANNERS: Mapping[str, type[Bayesian | Random]] = {"bayesian": Bayesian, "random": Random}
 
 
 @dataclass(frozen=True)
@@ -65,45 +65,25 @@ class CampaignConfig:
     """the most that may be spent, by resource"""
     planner: Literal["bayesian", "random"] = "bayesian"
     """who suggests experiments"""
-
-
-@dataclass(frozen=True)
-class Found:
-    """Where a campaign stands.
-
-    trace: the best result after each experiment. best: the design that brought it; None before there is one. inside,
-    forecasts: how many of the 90 % intervals held what came, of how many.
-    """
-
-    world: str
-    objective: Objective
-    seed: int
-    paid: Mapping[str, int]
-    trace: Sequence[float]
-    best: Design | None
-    inside: int
-    forecasts: int
-    seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; what is not known is null."""
-        best = None if self.best is None else {self.objective.name: self.trace[-1], "design": dict(self.best)}
-        share = self.inside / self.forecasts if self.forecasts else None
-        return {
-            "world": self.world,
-            "seed": self.seed,
-            "objective": {"name": self.objective.name, "goal": self.objective.goal, "unit": self.objective.unit},
-            "paid": dict(self.paid),
-            "best": best,
-            "trace": list(self.trace),
-            "coverage": {"level": 0.9, "value": share, "inside": self.inside, "forecasts": self.forecasts},
-            "seconds": round(self.seconds, 1),
-        }
+    front: bool = False
+    """plan by the front of all objectives, and not by the first one alone"""
+    thrift: float = 0.0
+    """how much cost counts: an experiment's merit is divided by its price to this power"""
+    worth: float = 0.0
+    """what a unit of the first objective is worth, in minor units of `currency`: the campaign ends when nothing is
+    expected to be worth its price. 0: it ends with the budget"""
+    currency: str = "experiments"
+    """the resource that `worth` is told in"""
+    earlier: tuple[str, ...] = ()
+    """folders of campaigns over the same design space, or worlds that were measured before"""
 
 
 @dataclass
 class Campaign:
-    """An open campaign. `recovered`: what a crash left behind and was repaired, in words."""
+    """An open campaign.
+
+    recovered: what a crash left behind and was repaired, in words. ended: why there is no further experiment.
+    """
 
     folder: Path
     id: str
@@ -115,6 +95,7 @@ class Campaign:
     suggestions: SuggestionLog
     recovered: list[str]
     seconds_before: float = 0.0
+    ended: str = ""
     _began: float = field(default_factory=time.perf_counter)
 
     @classmethod
@@ -165,7 +146,7 @@ class Campaign:
             recovered = [text for text in (ledger.recovered, experience.recovered) if text]
             closed = close_interrupted(experience)
             recovered += [f"experiment {episode_id} was interrupted; it counts as failed" for episode_id in closed]
-            planner = PLANNERS[config.planner]()
+            planner = _planner(config)
             opened = cls(folder, name, config, world, planner, ledger, experience, suggestions, recovered)
             result = folder / "result.json"
             if result.exists():
@@ -186,7 +167,7 @@ class Campaign:
         self.ledger.close()
 
     def run(self, watch: Watch | None = None) -> Found:
-        """Experiments until the budget is spent or nothing is left to try; writes result.json."""
+        """Experiments until the budget is spent, or nothing is left to try or worth it; writes result.json."""
         while self.step() is not None:
             if watch is not None:
                 watch(self.status())
@@ -195,7 +176,7 @@ class Campaign:
         return found
 
     def step(self) -> Trial | None:
-        """One experiment more; None where nothing can be paid, or nothing is left to try.
+        """One experiment more; None where nothing can be paid, or nothing is left to try or worth its price.
 
         Raises:
             WorldError: the experiment failed. It is charged, and counts as failed.
@@ -207,9 +188,18 @@ class Campaign:
             pool = tuple(design for design in pool if left.allows(self._price(design)))
         trials = self.trials()
         suggested = self.planner.suggest(
-            self.world.space, self.world.objectives, trials, pool=pool, price=self._price, seed=self._seed(index, 1)
+            self.world.space,
+            self.objectives if self.config.front else self.objectives[:1],
+            trials,
+            pool=pool,
+            price=self._price,
+            seed=self._seed(index, 1),
         )
         if not suggested:
+            self.ended = "nothing is left that can be tried and paid for"
+            return None
+        if suggested[0].worthwhile is False:
+            self.ended = "no experiment is expected to be worth its price"
             return None
         # On disk before it is paid for. One that was written and never begun is replaced by the next of its number.
         self.suggestions.append(Suggested.of(index, self.planner.name, suggested[0]))
@@ -227,6 +217,7 @@ class Campaign:
                 run_id=self.id,
             )
         except BudgetRefused:
+            self.ended = "the budget is spent"
             return None
         return self.trials()[-1]
 
@@ -244,26 +235,25 @@ class Campaign:
 
     def found(self) -> Found:
         """Where the campaign stands."""
-        objective = self.world.objectives[0]
-        trials = [trial for trial in self.trials() if objective.name in trial.results]
-        values = np.array([trial.results[objective.name] for trial in trials])
-        better = np.maximum if objective.goal == "max" else np.minimum
-        scored = [
-            forecast.low <= trial.results[objective.name] <= forecast.high
-            for trial in trials
-            if (forecast := self.suggestions.entries[int(trial.id)].forecasts.get(objective.name)) is not None
-        ]
-        return Found(
+        return found_in(
+            self.trials(),
+            self.suggestions.entries,
+            self.world.objectives[0],
             world=self.world.name,
-            objective=objective,
             seed=self.config.seed,
             paid=self._paid(),
-            trace=better.accumulate(values).tolist() if trials else [],
-            best=trials[int(np.argmax(objective.sign * values))].design if trials else None,
-            inside=sum(scored),
-            forecasts=len(scored),
             seconds=self.seconds,
+            ended=self.ended,
         )
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What is measured; the first is what is planned by."""
+        return self.world.objectives
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the campaign, as plain values."""
+        return dataclasses.asdict(self.config)
 
     @property
     def seconds(self) -> float:
@@ -298,7 +288,7 @@ def read_config(folder: Path) -> tuple[CampaignConfig, dict[str, Any]]:
         described: dict[str, Any] = json.loads(path.read_text())
         version = described["schema"]
         values = described["config"]
-        config = CampaignConfig(**{**values, "ignore": tuple(values["ignore"])})
+        config = CampaignConfig(**{**values, "ignore": tuple(values["ignore"]), "earlier": tuple(values["earlier"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FileError(
             "This folder holds no campaign that can be read.",
@@ -328,6 +318,26 @@ def _world(config: CampaignConfig, table: Path) -> ExperimentWorld:
     if not isinstance(world, ExperimentWorld):
         raise ConfigError(f"{config.world!r} is no world of experiments.", expected="one of the room `science`")
     return world
+
+
+def _planner(config: CampaignConfig) -> Planner:
+    if config.planner == "random":
+        return Random()
+    earlier = tuple(Earlier(tuple(_earlier_trials(name))) for name in config.earlier)
+    return Bayesian(thrift=config.thrift, worth=config.worth, currency=config.currency, earlier=earlier)
+
+
+def _earlier_trials(name: str) -> list[Trial]:
+    """The trials of an earlier campaign's folder, or everything that a measured world holds."""
+    if (Path(name) / DESCRIPTION).exists():
+        with Campaign.open(Path(name)) as campaign:
+            return campaign.trials()
+    table = shipped(name.rpartition("/")[2])
+    names = [objective.name for objective in table.objectives]
+    return [
+        Trial(str(number), design, TrialState.COMPLETED, dict(zip(names, map(float, row), strict=True)))
+        for number, (design, row) in enumerate(zip(table.designs, table.results, strict=True), 1)
+    ]
 
 
 def _check_budget(config: CampaignConfig, world: ExperimentWorld) -> None:

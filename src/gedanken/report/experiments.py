@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from gedanken.intermediary.campaign import Campaign
-from gedanken.intermediary.suggestions import Suggested
+from gedanken.intermediary.found import Found
+from gedanken.intermediary.suggestions import Suggested, SuggestionLog
 from gedanken.report.drawing import diagonal
 from gedanken.report.markup import Canvas, amounts, duration, missing, number, pairs, table, text
 from gedanken.report.page import document, write_page
@@ -20,7 +20,26 @@ from gedanken.worlds.science.trials import Objective, Trial
 NAME = "report.html"
 
 
-def write_campaign_report(campaign: Campaign) -> Path:
+class Reported(Protocol):
+    """What is reported on: a campaign or a laboratory."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]: ...
+
+    @property
+    def suggestions(self) -> SuggestionLog: ...
+
+    def trials(self) -> list[Trial]: ...
+
+    def found(self) -> Found: ...
+
+    def settings(self) -> dict[str, Any]: ...
+
+
+def write_campaign_report(campaign: Reported) -> Path:
     """Writes report.html into the campaign's folder.
 
     Raises:
@@ -29,7 +48,7 @@ def write_campaign_report(campaign: Campaign) -> Path:
     return write_page(campaign.folder / NAME, render_campaign(campaign))
 
 
-def render_campaign(campaign: Campaign) -> str:
+def render_campaign(campaign: Reported) -> str:
     """The page of one campaign."""
     canvas, found = Canvas(), campaign.found()
     trials = campaign.trials()
@@ -49,9 +68,9 @@ def render_campaign(campaign: Campaign) -> str:
         ("progress", "What was found", _progress(objective, trials, canvas)),
         ("forecasts", "What was foreseen", _forecasts(objective, trials, campaign.suggestions.entries, canvas)),
         ("parameters", "Where it looked", _parameters(objective, trials, canvas)),
-        ("front", "Objectives against each other", _front(campaign.world.objectives, trials, canvas)),
+        ("front", "Objectives against each other", _front(campaign.objectives, trials, canvas)),
         ("experiments", "Every experiment", _listed(objective, trials, campaign.suggestions.entries)),
-        ("settings", "Settings", pairs({k: json.dumps(v) for k, v in vars(campaign.config).items()})),
+        ("settings", "Settings", pairs({k: json.dumps(v) for k, v in campaign.settings().items()})),
     )
     links = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title, _ in sections)
     summary = f"{len(trials)} experiments; {text(objective.name)} should go {_way(objective)}."
@@ -99,7 +118,8 @@ def _forecasts(objective: Objective, trials: Sequence[Trial], suggested: dict[in
     told = [
         (forecast, trial.results[objective.name])
         for trial in _measured(objective, trials)
-        if (forecast := suggested[int(trial.id)].forecasts.get(objective.name)) is not None
+        if (entry := suggested.get(int(trial.id))) is not None
+        and (forecast := entry.forecasts.get(objective.name)) is not None
     ]
     if not told:
         return missing("no experiment was foreseen")
@@ -175,7 +195,7 @@ def _listed(objective: Objective, trials: Sequence[Trial], suggested: dict[int, 
             index,
             *(number(value) if isinstance(value, float) else value for value in map(trial.design.get, names)),
             number(trial.results[objective.name]) if objective.name in trial.results else trial.state.value.lower(),
-            suggested[int(trial.id)].why,
+            suggested[int(trial.id)].why if int(trial.id) in suggested else trial.note,
         ]
         for index, trial in enumerate(trials, 1)
     ]

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from gedanken.agents.experimenter import Bayesian, Planner, Random
-from gedanken.agents.experimenter.bayesian import improvement, log_improvement
+from gedanken.agents.experimenter import Bayesian, Earlier, Planner, Random
+from gedanken.agents.experimenter.acquisition import hypervolume_improvement, improvement, log_improvement
 from gedanken.errors import ConfigError
 from gedanken.experience.cost import Cost
-from gedanken.models.gaussian_process import GaussianProcessConfig, fit_gaussian_process
+from gedanken.models.gaussian_process import GaussianProcessConfig, PriorConfig, fit_gaussian_process
 from gedanken.worlds.science.design import DesignSpace, Linear
 from gedanken.worlds.science.parameters import Categorical, Continuous, Design
 from gedanken.worlds.science.trials import Objective, Trial, TrialState
@@ -19,7 +19,7 @@ from gedanken.worlds.science.trials import Objective, Trial, TrialState
 SPACE = DesignSpace((Continuous("a", 0, 10), Continuous("b", 0, 1), Categorical("c", ("x", "y"))))
 YIELD = (Objective("yield"),)
 POOL = SPACE.draw(200, seed=7)
-PLANNERS: list[Planner] = [Random(), Bayesian(), Bayesian(acquisition="expected")]
+PLANNERS: list[Planner] = [Random(), Bayesian(), Bayesian(acquisition="thompson")]
 
 
 def truth(design: Design) -> float:
@@ -161,7 +161,105 @@ def test_expected_improvement_is_that_of_drawn_functions() -> None:
     x, y = SPACE.encode([t.design for t in trials]), np.array([t.results["yield"] for t in trials])
     process = fit_gaussian_process(SPACE.groups, x, y, config=GaussianProcessConfig(draws=1), seed=0)
     there = SPACE.encode(POOL[12:15])
-    chance, expected = improvement(process, there, x, "expected")
+    chance, expected = improvement(process, there)
     drawn = process.draw(there, 40_000, seed=0) - process.predict(x).mean.max()
     np.testing.assert_allclose(np.exp(chance), (drawn > 0).mean(0), atol=0.01)
     np.testing.assert_allclose(np.exp(expected), np.maximum(drawn, 0).mean(0), rtol=0.1, atol=0.01)
+
+
+def test_the_hypervolume_improvement_is_that_of_two_objectives() -> None:
+    """Against the area by which a sure result exceeds the front."""
+    x = SPACE.encode(POOL[:12])
+    one, other = np.linspace(0.0, 1.0, 12), np.linspace(1.0, 0.0, 12)
+    config = GaussianProcessConfig(draws=1, prior=PriorConfig(noise=1e-3))
+    processes = [fit_gaussian_process(SPACE.groups, x, y, config=config, seed=0) for y in (one, other)]
+    gains = np.exp(hypervolume_improvement(processes, x, seed=0).log_gain)
+    assert gains.max() < 0.02, "what was measured adds next to nothing"
+    far = np.exp(hypervolume_improvement(processes, SPACE.encode(POOL[12:40]), seed=0).log_gain)
+    assert far.max() > 3 * gains.max()
+
+
+def test_a_front_is_planned_by_both_objectives() -> None:
+    both = (Objective("yield"), Objective("waste", "min"))
+
+    def measured(design: Design) -> dict[str, float]:
+        return {"yield": truth(design), "waste": float(design["a"])}
+
+    trials = [Trial(str(i), d, TrialState.COMPLETED, measured(d)) for i, d in enumerate(POOL[:10])]
+    for number in range(10, 22):
+        said = Bayesian(model=GaussianProcessConfig(draws=4)).suggest(SPACE, both, trials, pool=POOL, seed=number)[0]
+        assert set(said.forecasts) == {"yield", "waste"} and said.gain is None
+        trials.append(Trial(str(number), said.design, TrialState.COMPLETED, measured(said.design)))
+
+    def area(found: list[Trial]) -> float:
+        """Between the front and the worst corner (yield 0, waste 10)."""
+        best, total = 0.0, 0.0
+        for trial in sorted(found, key=lambda t: t.results["waste"]):
+            gained = max(trial.results["yield"] - best, 0.0)
+            total += gained * (10 - trial.results["waste"])
+            best += gained
+        return total
+
+    by_chance = [Trial(str(i), d, TrialState.COMPLETED, measured(d)) for i, d in enumerate(POOL[:22])]
+    everything = [Trial(str(i), d, TrialState.COMPLETED, measured(d)) for i, d in enumerate(POOL)]
+    assert area(everything) - area(trials) < 0.5 * (area(everything) - area(by_chance))
+
+
+def test_experiments_that_fail_are_avoided() -> None:
+    """Everything with the choice y fails, though y is better where it works."""
+    trials = completed([d for d in POOL[:30] if d["c"] == "x"])
+    failed = [d for d in POOL[:30] if d["c"] == "y"]
+    trials += [Trial(f"f{i}", d, TrialState.FAILED) for i, d in enumerate(failed)]
+    said = Bayesian().suggest(SPACE, YIELD, trials, pool=POOL[30:], count=5, seed=0)
+    assert all(s.design["c"] == "x" for s in said)
+
+
+def test_nothing_is_worth_its_price_where_little_is_to_be_gained() -> None:
+    def price(_: Design) -> Cost:
+        return Cost(micro_usd=1_000)
+
+    trials = completed(POOL[:40])
+    dear, cheap = (
+        Bayesian(worth=worth).suggest(SPACE, YIELD, trials, pool=POOL, price=price, seed=0)[0] for worth in (1e-3, 1e9)
+    )
+    assert dear.worthwhile is False and cheap.worthwhile is True
+    assert Bayesian().suggest(SPACE, YIELD, trials, pool=POOL, price=price, seed=0)[0].worthwhile is None
+
+
+def test_a_model_that_foresees_nothing_is_left_for_chance() -> None:
+    rng = np.random.default_rng(0)
+    noise = [Trial(str(i), d, TrialState.COMPLETED, {"yield": rng.standard_normal()}) for i, d in enumerate(POOL[:40])]
+    whys = [Bayesian().suggest(SPACE, YIELD, noise, pool=POOL, seed=seed)[0].why for seed in range(12)]
+    assert sum(why.startswith("by chance") for why in whys) >= 3
+    sound = [Bayesian().suggest(SPACE, YIELD, completed(POOL[:40]), pool=POOL, seed=seed)[0].why for seed in range(4)]
+    assert not any(why.startswith("by chance") for why in sound)
+
+
+# --- With earlier campaigns -----------------------------------------------------------------------------------------
+
+
+def with_earlier(trials: list[Trial], seeds: int = 7) -> float:
+    planner = Bayesian(earlier=(Earlier(tuple(trials)),), model=GaussianProcessConfig(draws=4))
+    return float(np.median([experiments(planner, seed) for seed in range(seeds)]))
+
+
+def test_a_sister_campaign_saves_experiments_and_a_misleading_one_hardly_costs_any() -> None:
+    cold = float(np.median([experiments(Bayesian(model=GaussianProcessConfig(draws=4)), seed) for seed in range(7)]))
+    sister = [
+        dataclasses.replace(t, results={"yield": 3 * t.results["yield"] + 2}) for t in completed(list(POOL[100:160]))
+    ]
+    upside_down = [dataclasses.replace(t, results={"yield": -t.results["yield"]}) for t in sister]
+    assert with_earlier(sister) <= 0.5 * cold
+    assert with_earlier(upside_down) <= 1.5 * cold
+
+
+def test_an_earlier_campaign_of_another_space_is_refused() -> None:
+    strange = [Trial(str(i), {"z": 1.0}, TrialState.COMPLETED, {"yield": 1.0 * i}) for i in range(4)]
+    with pytest.raises(ConfigError, match="earlier campaign"):
+        Bayesian(earlier=(Earlier(tuple(strange)),)).suggest(SPACE, YIELD, [], pool=POOL, seed=0)
+
+
+def test_before_the_first_result_the_earlier_ones_decide() -> None:
+    sister = completed(list(POOL))
+    said = Bayesian(earlier=(Earlier(tuple(sister)),)).suggest(SPACE, YIELD, [], pool=POOL, seed=0)[0]
+    assert truth(said.design) > 0.95 * max(map(truth, POOL)) and "earlier campaigns" in said.why

@@ -8,9 +8,17 @@ from scipy.optimize import approx_fprime
 from scipy.stats import norm
 
 from gedanken.errors import ConfigError
-from gedanken.models.gaussian_process import GaussianProcessConfig, PriorConfig, Process, fit_gaussian_process
+from gedanken.models.gaussian_process import (
+    GaussianProcess,
+    GaussianProcessConfig,
+    PriorConfig,
+    Process,
+    Trend,
+    fit_gaussian_process,
+)
 from gedanken.models.gaussian_process.density import LogPosterior
 from gedanken.models.gaussian_process.kernel import distances, matern, matern_slope
+from gedanken.models.gaussian_process.process import Places
 from gedanken.worlds.science.design import DesignSpace
 from gedanken.worlds.science.parameters import Categorical, Continuous
 
@@ -25,11 +33,9 @@ def data(count: int = 25, seed: int = 0, noise: float = 0.05) -> tuple[np.ndarra
     return x, y
 
 
-def fitted(x: np.ndarray, y: np.ndarray) -> Process:
-    """The process of the likeliest hyperparameters."""
-    return fit_gaussian_process(
-        SPACE.groups, x, y, config=GaussianProcessConfig(scales=("each",), draws=1), seed=0
-    ).processes[0]
+def fitted(x: np.ndarray, y: np.ndarray) -> GaussianProcess:
+    """The process of the likeliest hyperparameters, alone."""
+    return fit_gaussian_process(SPACE.groups, x, y, config=GaussianProcessConfig(scales=("each",), draws=1), seed=0)
 
 
 @given(st.floats(0.0, 50.0))
@@ -65,7 +71,7 @@ def test_the_belief_is_that_of_conditioning_a_gaussian() -> None:
     x, y = data(8)
     process = fitted(x, y)
     new = SPACE.encode(SPACE.draw(1, seed=9))
-    length, signal, noise = process.hyperparameters
+    length, signal, noise = process.processes[0].hyperparameters
     both = np.vstack([x, new])
     covariance = signal**2 * matern(np.tensordot(length**-2, distances(SPACE.groups, both, both), 1))
     inner = covariance[:-1, :-1] + (noise**2 + 1e-8) * np.eye(len(x))
@@ -88,7 +94,7 @@ def test_noise_and_signal_are_told_apart() -> None:
 
 def test_a_parameter_without_effect_gets_a_long_scale() -> None:
     x, y = data(60)
-    lengths = fitted(x, y).hyperparameters.length
+    lengths = fitted(x, y).processes[0].hyperparameters.length
     assert lengths[1] > 3 * lengths[0]
 
 
@@ -165,16 +171,61 @@ def test_settings_that_make_no_sense_are_refused(make: object) -> None:
         make()  # type: ignore[operator]
 
 
-def test_drawn_functions_have_the_beliefs_moments() -> None:
-    process = fitted(*data(15))
-    new = SPACE.encode(SPACE.draw(6, seed=3))
-    drawn, belief = process.draw(new, 20_000, np.random.default_rng(0)), process.predict(new)
-    np.testing.assert_allclose(drawn.mean(0), belief.mean, atol=0.02)
-    np.testing.assert_allclose(drawn.std(0), belief.epistemic, rtol=0.05, atol=0.002)
-
-
 def test_equal_results_are_no_reason_to_fail() -> None:
     x, _ = data(6)
     belief = fitted(x, np.full(6, 3.0)).predict(x)
     np.testing.assert_allclose(belief.mean, 3.0)
     assert np.isfinite(belief.total).all()
+
+
+# --- Foresight, and what earlier campaigns say ----------------------------------------------------------------------
+
+
+def test_what_is_left_out_is_foreseen_as_if_it_had_never_been_seen() -> None:
+    x, y = data(12)
+    whole = fitted(x, y).processes[0]
+    mean, std = whole.left_out(y)
+    rest = np.arange(12) != 4
+    by_group = distances(SPACE.groups, x[rest], x[rest])
+    without = Process.of(by_group, y[rest], whole.hyperparameters, mean=whole.mean, scale=whole.scale)
+    places = Places(distances(SPACE.groups, x[rest], x[4:5]), np.zeros((1, 0)))
+    belief = without.predict(places)
+    assert mean[4] == pytest.approx(belief.mean[0], rel=1e-6)
+    assert std[4] == pytest.approx(belief.total[0], rel=1e-6)
+
+
+def test_foresight_tells_a_model_that_predicts_from_one_that_does_not() -> None:
+    x, y = data(30)
+    shuffled = np.random.default_rng(1).permutation(y)
+    assert fit_gaussian_process(SPACE.groups, x, y, seed=0).foresight() > 0.99
+    assert fit_gaussian_process(SPACE.groups, x, shuffled, seed=0).foresight() < 0.6
+    assert fit_gaussian_process(SPACE.groups, x[:3], y[:3], seed=0).foresight() == 0.5
+
+
+def error(trend: Trend | None, count: int) -> tuple[float, float]:
+    """Of the mean on new designs, and the weight of the processes that follow the trend."""
+    x, y = data(count, noise=0.1)
+    process = fit_gaussian_process(SPACE.groups, x, y, trend=trend, seed=0)
+    new, truth = data(200, 77, noise=0.0)
+    followed = sum(w for w, p in zip(process.weights, process.processes, strict=True) if p.trend is not None)
+    return float(np.sqrt(np.mean((process.predict(new).mean - truth) ** 2))), float(followed)
+
+
+def test_a_trend_helps_with_few_results_and_is_dropped_where_it_misleads() -> None:
+    def sister(x: np.ndarray) -> np.ndarray:
+        return (np.sin(5 * x[:, 0]) + 0.5 * x[:, 2]) / 0.7
+
+    def another(x: np.ndarray) -> np.ndarray:
+        return np.cos(9 * x[:, 1]) - 2 * x[:, 3]
+
+    helped, _ = error(Trend((sister,), 0.7), 3)
+    assert helped < 0.5 * error(None, 3)[0]
+    misled, followed = error(Trend((another,), 0.7), 30)
+    assert misled < 1.15 * error(None, 30)[0] and followed < 0.2
+    assert error(Trend((sister,), 0.7), 30)[1] > 0.8
+
+
+def test_with_a_trend_one_result_is_enough() -> None:
+    x, y = data(1)
+    process = fit_gaussian_process(SPACE.groups, x, y, trend=Trend((lambda x: x[:, 0],), 1.0), seed=0)
+    assert np.isfinite(process.predict(x).total).all()

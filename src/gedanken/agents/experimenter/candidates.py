@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from gedanken.errors import ConfigError
 from gedanken.worlds.science.design import DesignSpace
-from gedanken.worlds.science.parameters import Design
+from gedanken.worlds.science.parameters import Continuous, Design
 from gedanken.worlds.science.trials import Objective, Trial, TrialState
 
 _FREE = (TrialState.CANDIDATE, TrialState.FAILED, TrialState.STALE)
@@ -39,7 +40,8 @@ def candidates(
     """
     taken = {place(space, trial.design) for trial in trials if trial.state not in _FREE}
     if pool is None:
-        pool = space.draw(count, seed=seed) + _near(space, around, count, np.random.default_rng(seed))
+        drawn = space.draw(count, seed=seed) + _near(space, around, count, np.random.default_rng(seed))
+        pool = [tidied for design in drawn if space.allows(tidied := _tidy(space, design))]
     found: dict[Any, Design] = {}
     for design in pool:
         where = place(space, design)
@@ -64,6 +66,18 @@ def check_asked(objectives: Sequence[Objective], count: int) -> None:
         raise ConfigError("Nothing is measured, so there is nothing to plan by.", expected="one objective or more")
     if count < 1:
         raise ConfigError("Not a number of experiments.", given=count, expected="1 or more")
+
+
+def _tidy(space: DesignSpace, design: Design) -> Design:
+    """With numbers that somebody can set: to a thousandth of their range, or to three digits where ratios count."""
+    tidied = dict(design)
+    for parameter in space.parameters:
+        if isinstance(parameter, Continuous):
+            value = float(design[parameter.name])
+            step = 10.0 ** math.floor(math.log10((value if parameter.log else parameter.high - parameter.low) / 1e3))
+            rounded = round(value / step) * step
+            tidied[parameter.name] = min(max(float(f"{rounded:.9g}"), parameter.low), parameter.high)
+    return tidied
 
 
 def _near(space: DesignSpace, around: Sequence[Design], count: int, rng: np.random.Generator) -> list[Design]:

@@ -33,7 +33,9 @@ class Suggestion:
     """An experiment worth running.
 
     forecasts: by objective; empty where the planner expects nothing. chance: the probability that it is better than the
-    best so far; None where nothing is known. cost: what it costs at most. why: in words.
+    best so far; None where nothing is known. cost: what it costs at most. why: in words. gain: the improvement that is
+    expected of it, in the unit of the only objective. worthwhile: whether what is expected of the best experiments is
+    worth their price; None where nobody said what improvements are worth.
     """
 
     design: Design
@@ -41,6 +43,8 @@ class Suggestion:
     forecasts: Mapping[str, Forecast] = field(default_factory=dict)
     chance: float | None = None
     cost: Cost = field(default_factory=Cost)
+    gain: float | None = None
+    worthwhile: bool | None = None
 
 
 @runtime_checkable
@@ -66,7 +70,7 @@ class Planner(Protocol):
 
         Args:
             space: what can be set.
-            objectives: what is measured; the first is what is planned by.
+            objectives: what is planned by; of several, their front.
             trials: all there are. What was abandoned, completed or is under way is not suggested again.
             pool: what can be done; None where anything in the space can.
             price: what an experiment costs at most; None where all cost the same.

@@ -3,6 +3,7 @@
 from gedanken.models.gaussian_process.average import GaussianProcess, GaussianProcessConfig, fit_gaussian_process
 from gedanken.models.gaussian_process.density import Hyperparameters, PriorConfig
 from gedanken.models.gaussian_process.process import Belief, Process
+from gedanken.models.gaussian_process.trend import Trend
 
 __all__ = [
     "Belief",
@@ -11,5 +12,6 @@ __all__ = [
     "Hyperparameters",
     "PriorConfig",
     "Process",
+    "Trend",
     "fit_gaussian_process",
 ]

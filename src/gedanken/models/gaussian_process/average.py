@@ -9,6 +9,7 @@ approximation, Rasmussen and Williams 2006, 5.2.1).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,16 +19,20 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 from scipy.stats import norm
+from scipy.stats import t as student
 
 from gedanken.errors import ConfigError
 from gedanken.models.gaussian_process.density import LogPosterior, PriorConfig
 from gedanken.models.gaussian_process.kernel import distances
-from gedanken.models.gaussian_process.process import Belief, Process
+from gedanken.models.gaussian_process.process import Belief, Places, Process
+from gedanken.models.gaussian_process.trend import Trend
 from gedanken.worlds.science.design import Group
 
 _STARTS = (0.0, math.log(0.25))
 """Where the search for the mode begins, as logarithms of multiples of the prior's median length scale."""
 _FREEDOM = 5.0
+_EARLIER_COUNTS = 2.0
+"""As so many results of the new campaign counts what is known of their spread from earlier ones."""
 _WIDEST = 1.5
 """The largest standard deviation of a logarithm that is believed of a flat direction."""
 
@@ -57,14 +62,19 @@ class GaussianProcessConfig:
 
 @dataclass(frozen=True, eq=False)
 class GaussianProcess:
-    """K processes and their weights [K], which add up to 1."""
+    """K processes and their weights [K], which add up to 1; all have seen the same designs [N, F]."""
 
+    groups: tuple[Group, ...]
+    x: np.ndarray
+    y: np.ndarray
+    trend: Trend | None
     processes: tuple[Process, ...]
     weights: np.ndarray
 
     def beliefs(self, x: np.ndarray) -> Belief:
         """[M, F] -> what each process thinks: arrays [K, M]."""
-        said = [process.predict(x) for process in self.processes]
+        places = self._places(x)
+        said = [process.predict(places) for process in self.processes]
         return Belief(*(np.stack(part) for part in zip(*said, strict=True)))
 
     def predict(self, x: np.ndarray) -> Belief:
@@ -83,48 +93,95 @@ class GaussianProcess:
     def draw(self, x: np.ndarray, count: int, *, seed: int) -> np.ndarray:
         """[M, F] -> [count, M]: functions drawn from the posterior, without noise."""
         rng = np.random.default_rng(seed)
+        places, among = self._places(x), distances(self.groups, x, x)
         which = rng.choice(len(self.processes), count, p=self.weights)
-        return np.concatenate([self.processes[k].draw(x, 1, rng) for k in which])
+        return np.stack([self.processes[k].draw(places, among, rng) for k in which])
+
+    def foresight(self) -> float:
+        """The probability that this model foresees results better than one that knows nothing but how they spread.
+
+        Each result is foreseen from all others, by this model and by a Student t of the others; both are as likely
+        before. 0.5 where there are fewer than four results.
+        """
+        count = len(self.y)
+        if count < 4:
+            return 0.5
+        told = [norm.logpdf(self.y, *process.left_out(self.y)) for process in self.processes]
+        ours = logsumexp(np.stack(told), axis=0, b=self.weights[:, None]).sum()
+        others = (self.y.sum() - self.y) / (count - 1)
+        spread = np.array([np.delete(self.y, i).std(ddof=1) for i in range(count)])
+        spread = np.maximum(spread, 1e-9 * (float(self.y.std()) or 1.0))
+        nothing = student.logpdf(self.y, count - 2, others, spread * math.sqrt(1.0 + 1.0 / (count - 1))).sum()
+        return float(1.0 / (1.0 + math.exp(min(nothing - ours, 700.0))))
+
+    def _places(self, x: np.ndarray) -> Places:
+        features = np.zeros((len(x), 0)) if self.trend is None else self.trend.features(x)
+        return Places(distances(self.groups, self.x, x), features)
 
 
 def fit_gaussian_process(
-    groups: Sequence[Group], x: np.ndarray, y: np.ndarray, *, config: GaussianProcessConfig | None = None, seed: int
+    groups: Sequence[Group],
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    config: GaussianProcessConfig | None = None,
+    trend: Trend | None = None,
+    seed: int,
 ) -> GaussianProcess:
     """Fits processes to results.
 
     Args:
         groups: of the design space.
         x: [N, F] encoded designs; equal ones are replicates.
-        y: [N] results, N >= 2.
+        y: [N] results, N >= 2; with a trend, one is enough.
         config: settings.
+        trend: what earlier campaigns say; processes with and without it share by their evidence.
         seed: of the draws of hyperparameters.
 
     Raises:
-        ConfigError: there are fewer than two results, or one is not finite.
+        ConfigError: there are too few results, or one is not finite.
     """
     config = config or GaussianProcessConfig()
-    if len(y) < 2 or len(x) != len(y) or not (np.isfinite(x).all() and np.isfinite(y).all()):
+    least = 2 if trend is None else 1
+    if len(y) < least or len(x) != len(y) or not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise ConfigError(
             "A Gaussian process cannot be fitted to this.",
             given=f"{len(x)} designs and {len(y)} results",
             expected="two results or more, a finite one for each design",
         )
-    standard = (y - y.mean()) / (float(y.std()) or 1.0)
+    mean, scale = float(y.mean()), _scale(y, trend)
+    standard = (y - mean) / scale
     by_group, rng = distances(groups, x, x), np.random.default_rng(seed)
+    own = None if trend is None else trend.features(x)
     # With one parameter, both are the same.
     kinds = config.scales if len(by_group) > 1 else config.scales[:1]
     processes: list[Process] = []
     shares, evidences = [], []
-    for kind in kinds:
-        posterior = LogPosterior(by_group, standard, config.prior, each=kind == "each")
+    for followed, kind in itertools.product((None,) if trend is None else (None, trend), kinds):
+        extra: np.ndarray | float = 0.0
+        around = standard
+        if followed is not None and own is not None:
+            extra, around = followed.covariance(own, own), standard - own @ followed.mean
+        posterior = LogPosterior(by_group, around, config.prior, each=kind == "each", extra=extra)
         mode = _mode(posterior, config.iterations)
         root = _root(posterior, mode)
         places, weights = _around(posterior, mode, root, config.draws, rng)
-        processes += [Process.of(groups, x, y, posterior.named(at)) for at in places]
+        processes += [
+            Process.of(by_group, y, posterior.named(at), mean=mean, scale=scale, trend=followed, own=own)
+            for at in places
+        ]
         shares.append(weights)
         evidences.append(posterior(mode)[0] + 0.5 * len(mode) * math.log(2 * math.pi) + np.linalg.slogdet(root)[1])
     between = np.exp(np.array(evidences) - logsumexp(evidences))
-    return GaussianProcess(tuple(processes), np.concatenate([b * w for b, w in zip(between, shares, strict=True)]))
+    weights = np.concatenate([b * w for b, w in zip(between, shares, strict=True)])
+    return GaussianProcess(tuple(groups), x, y, trend, tuple(processes), weights)
+
+
+def _scale(y: np.ndarray, trend: Trend | None) -> float:
+    """The standard deviation of results; with few of them and earlier campaigns, mostly that of the earlier results."""
+    if trend is None:
+        return float(y.std()) or 1.0
+    return math.sqrt((len(y) * float(y.var()) + _EARLIER_COUNTS * trend.scale**2) / (len(y) + _EARLIER_COUNTS))
 
 
 def _mode(posterior: LogPosterior, iterations: int) -> np.ndarray:

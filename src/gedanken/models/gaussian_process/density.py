@@ -61,10 +61,19 @@ class LogPosterior:
         y: [N] standardised results.
         config: the priors.
         each: whether each parameter has a length scale of its own, or all have the same.
+        extra: [N, N], a part of the covariance that does not depend on the vector.
     """
 
-    def __init__(self, by_group: np.ndarray, y: np.ndarray, config: PriorConfig, *, each: bool) -> None:
-        self.by_group, self.y, self.each = by_group, y, each
+    def __init__(
+        self,
+        by_group: np.ndarray,
+        y: np.ndarray,
+        config: PriorConfig,
+        *,
+        each: bool,
+        extra: np.ndarray | float = 0.0,
+    ) -> None:
+        self.by_group, self.y, self.each, self.extra = by_group, y, each, extra
         count = len(by_group)
         self.lengths = count if each else 1
         length = math.log(config.length) + 0.5 * math.log(count)
@@ -83,7 +92,7 @@ class LogPosterior:
         scaled = self.by_group / np.square(length)[:, None, None]
         squares = scaled.sum(0)
         kernel = signal**2 * matern(squares)
-        covariance = kernel.copy()
+        covariance = kernel + self.extra
         covariance[np.diag_indices_from(covariance)] += noise**2 + JITTER
         factor = cholesky(covariance, lower=True, check_finite=False)
         weights = cho_solve((factor, True), self.y, check_finite=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -10,8 +9,8 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from gedanken.models.gaussian_process.density import JITTER, Hyperparameters
-from gedanken.models.gaussian_process.kernel import distances, matern
-from gedanken.worlds.science.design import Group
+from gedanken.models.gaussian_process.kernel import matern
+from gedanken.models.gaussian_process.trend import Trend
 
 
 class Belief(NamedTuple):
@@ -31,51 +30,103 @@ class Belief(NamedTuple):
         return found
 
 
+class Places(NamedTuple):
+    """M designs as a process sees them.
+
+    across: [G, N, M], distances to its own designs. features: [M, P] of its trend; without one, P is 0.
+    """
+
+    across: np.ndarray
+    features: np.ndarray
+
+
 @dataclass(frozen=True, eq=False)
 class Process:
-    """A process that has seen N results. `factor`, `weights`: of algorithm 2.1. mean, scale: of the results."""
+    """A process that has seen N results.
 
-    groups: tuple[Group, ...]
-    x: np.ndarray
+    Attributes:
+        hyperparameters: of its kernel and noise.
+        trend: what earlier campaigns say; None where none are asked. own: [N, P], its features of the N designs.
+        factor, weights: of algorithm 2.1.
+        mean, scale: what the results were standardised by.
+    """
+
     hyperparameters: Hyperparameters
+    trend: Trend | None
+    own: np.ndarray
     factor: np.ndarray
     weights: np.ndarray
     mean: float
     scale: float
 
     @classmethod
-    def of(cls, groups: Sequence[Group], x: np.ndarray, y: np.ndarray, hyperparameters: Hyperparameters) -> Self:
-        """Conditions on encoded designs [N, F] and results [N]."""
-        mean, scale = float(y.mean()), float(y.std()) or 1.0
-        covariance = _prior(hyperparameters, distances(groups, x, x))
+    def of(
+        cls,
+        by_group: np.ndarray,
+        y: np.ndarray,
+        hyperparameters: Hyperparameters,
+        *,
+        mean: float,
+        scale: float,
+        trend: Trend | None = None,
+        own: np.ndarray | None = None,
+    ) -> Self:
+        """Conditions on the distances [G, N, N] of designs and their results [N]."""
+        own = np.zeros((len(y), 0)) if trend is None or own is None else own
+        covariance = _kernel(hyperparameters, by_group)
+        standard = (y - mean) / scale
+        if trend is not None:
+            covariance += trend.covariance(own, own)
+            standard = standard - own @ trend.mean
         covariance[np.diag_indices_from(covariance)] += hyperparameters.noise**2 + JITTER
         factor = cholesky(covariance, lower=True, check_finite=False)
-        weights = cho_solve((factor, True), (y - mean) / scale, check_finite=False)
-        return cls(tuple(groups), x, hyperparameters, factor, weights, mean, scale)
+        weights = cho_solve((factor, True), standard, check_finite=False)
+        return cls(hyperparameters, trend, own, factor, weights, mean, scale)
 
-    def predict(self, x: np.ndarray) -> Belief:
-        """[M, F] -> what to expect there."""
-        cross = _prior(self.hyperparameters, distances(self.groups, self.x, x))
+    def predict(self, places: Places) -> Belief:
+        """What to expect there."""
+        cross, middle = self._cross(places)
         explained = solve_triangular(self.factor, cross, lower=True, check_finite=False)
-        variance = np.maximum(self.hyperparameters.signal**2 - np.square(explained).sum(0), 1e-12)
+        before = self.hyperparameters.signal**2
+        if self.trend is not None:
+            before = before + np.square(places.features * self.trend.std).sum(1)
+        variance = np.maximum(before - np.square(explained).sum(0), 1e-12)
         return Belief(
-            self.mean + self.scale * (cross.T @ self.weights),
+            self.mean + self.scale * middle,
             self.scale * np.sqrt(variance),
-            np.full(len(x), self.scale * self.hyperparameters.noise),
+            np.full(len(middle), self.scale * self.hyperparameters.noise),
         )
 
-    def draw(self, x: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-        """[M, F] -> [count, M]: functions drawn from the posterior, without noise."""
-        cross = _prior(self.hyperparameters, distances(self.groups, self.x, x))
+    def draw(self, places: Places, among: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """[M]: one function drawn from the posterior, without noise. among: [G, M, M], distances of the places."""
+        cross, middle = self._cross(places)
         explained = solve_triangular(self.factor, cross, lower=True, check_finite=False)
-        covariance = _prior(self.hyperparameters, distances(self.groups, x, x)) - explained.T @ explained
-        root = cholesky(covariance + 1e-6 * np.eye(len(x)), lower=True, check_finite=False)
-        around = root @ rng.standard_normal((len(x), count))
-        drawn: np.ndarray = self.mean + self.scale * ((cross.T @ self.weights)[:, None] + around).T
+        covariance = _kernel(self.hyperparameters, among) - explained.T @ explained
+        if self.trend is not None:
+            covariance += self.trend.covariance(places.features, places.features)
+        root = cholesky(covariance + 1e-6 * np.eye(len(middle)), lower=True, check_finite=False)
+        drawn: np.ndarray = self.mean + self.scale * (middle + root @ rng.standard_normal(len(middle)))
         return drawn
 
+    def left_out(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """[N], [N]: what it expects of each result that it has seen from all others, and the standard deviation.
 
-def _prior(hyperparameters: Hyperparameters, by_group: np.ndarray) -> np.ndarray:
-    """[G, N, M] -> [N, M]: the prior covariance of the function's values."""
+        Rasmussen and Williams 2006, 5.10 to 5.12.
+        """
+        inverse = cho_solve((self.factor, True), np.eye(len(y)), check_finite=False)
+        variance = 1.0 / np.diag(inverse)
+        return y - self.scale * self.weights * variance, self.scale * np.sqrt(variance)
+
+    def _cross(self, places: Places) -> tuple[np.ndarray, np.ndarray]:
+        """[N, M], the covariance with what was seen, and [M], the standardised posterior mean."""
+        cross = _kernel(self.hyperparameters, places.across)
+        if self.trend is None:
+            return cross, cross.T @ self.weights
+        cross += self.trend.covariance(self.own, places.features)
+        return cross, cross.T @ self.weights + places.features @ self.trend.mean
+
+
+def _kernel(hyperparameters: Hyperparameters, by_group: np.ndarray) -> np.ndarray:
+    """[G, N, M] -> [N, M]: the prior covariance of the function's values, the trend's apart."""
     length, signal, _ = hyperparameters
     return signal**2 * matern(np.tensordot(length**-2, by_group, 1))
