@@ -25,7 +25,19 @@ def answer(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict]:
 def test_a_campaign_ends_with_one_line_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
     status, said = answer(capsys, "run", "science", "--world", "snar", "--budget.experiments", "7", "--seed", "2")
     assert status == 0
-    assert list(said) == ["world", "seed", "objective", "paid", "best", "trace", "coverage", "seconds", "run", "report"]
+    assert list(said) == [
+        "world",
+        "seed",
+        "objective",
+        "paid",
+        "best",
+        "trace",
+        "coverage",
+        "seconds",
+        "ended",
+        "run",
+        "report",
+    ]
     assert (said["world"], said["seed"], said["paid"]) == ("science/snar", 2, {"experiments": 7})
     assert said["best"]["e_factor"] == said["trace"][-1] and len(said["trace"]) == 7
     page = Path(said["report"]).read_text()

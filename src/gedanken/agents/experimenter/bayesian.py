@@ -3,8 +3,8 @@
 A design's merit is the probability of improvement (Kushner 1964) times the expected improvement (Mockus 1975), both
 averaged over what the model's hyperparameters may be. The first alone is content with improvements that are next to
 nothing, the second alone goes far out; on the tables that settings are chosen on, the product was never much worse than
-the better of them. Several objectives are planned by the hypervolume that is expected to be gained. Merit is multiplied
-by the learned probability that the experiment succeeds, and divided by its price as far as thrift is asked for.
+the better of them. Of several objectives it is their hypervolume that is to be improved. Merit is multiplied by the
+learned probability that the experiment succeeds, and divided by its price as far as thrift is asked for.
 
 A model that foresees its own results no better than their mean and spread do is not followed: then experiments are
 drawn by chance, the more often the worse it foresees.
@@ -45,8 +45,8 @@ class Bayesian:
     """Plans by Gaussian processes.
 
     Attributes:
-        acquisition: the probability of improvement, how much is expected, their product, or Thompson's sampling;
-            of a single objective.
+        acquisition: the probability of improvement, how much is expected, their product, or Thompson's sampling, which
+            looks at the first objective alone.
         first: experiments spread over the space before the model is asked; none where there are earlier campaigns.
         explore: whether a model that foresees nothing is left for chance.
         thrift: how much cost counts: an experiment's merit is divided by its price to this power. 0: not at all.
@@ -147,12 +147,10 @@ class Bayesian:
         first = surrogate.processes[0]
         if len(surrogate.processes) == 1:
             better = improvement(first, x)
-            merit = self._merit(better, first, x, seed)
         else:
             better = hypervolume_improvement(surrogate.processes, x, seed=seed)
-            merit = better.log_gain
         costs = [_cost(price, design) for design in left]
-        merit = merit + np.log(surrogate.success(x))
+        merit = self._merit(better, first, x, seed) + np.log(surrogate.success(x))
         if self.thrift:
             merit = merit - self.thrift * np.log([max(sum(cost.values()), 1) for cost in costs])
         foresight = first.foresight()
