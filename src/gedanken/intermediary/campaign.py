@@ -36,7 +36,8 @@ from gedanken.worlds.act import act
 from gedanken.worlds.ledger import Ledger
 from gedanken.worlds.registry import make as make_world
 from gedanken.worlds.resume import close_interrupted, next_episode_index
-from gedanken.worlds.science.measured import ExperimentWorld, measured_world
+from gedanken.worlds.science.experiment import ExperimentWorld
+from gedanken.worlds.science.measured import measured_world
 from gedanken.worlds.science.parameters import Design
 from gedanken.worlds.science.table import from_csv, shipped
 from gedanken.worlds.science.trials import Objective, Trial, TrialState
@@ -341,8 +342,7 @@ def _earlier_trials(name: str) -> list[Trial]:
 
 
 def _check_budget(config: CampaignConfig, world: ExperimentWorld) -> None:
-    assert world.pool is not None
-    charged = set(world.price(world.space.to_action(world.pool[0])))
+    charged = set(world.price(world.action_space.sample()))
     if not config.budget or set(config.budget) - charged or any(amount < 1 for amount in config.budget.values()):
         raise ConfigError(
             "The budget does not fit what an experiment costs.",
