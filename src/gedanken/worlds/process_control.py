@@ -129,7 +129,7 @@ class ProcessEnv(gym.Env[np.ndarray, np.ndarray]):
         self.process = process
         self._low, self._high = (np.array(end, np.float64) for end in (process.low, process.high))
         size = len(process.rest) + len(process.controlled)
-        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (size,), np.float32)
+        self.observation_space = gym.spaces.Box(0.0, 1_000.0, (size,), np.float32)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (len(process.low),), np.float32)
         self.state, self.target = np.array(process.rest, np.float64), np.zeros(len(process.controlled))
 
