@@ -48,6 +48,9 @@ $(VENV)/.installed-dev: $(VENV)/pyvenv.cfg $(MANIFESTS)
 .PHONY: install-peers
 install-peers: .venv-peers/.installed .venv-mbrl/.installed  ## .venv-peers and .venv-mbrl, for the benchmarks
 
+.PHONY: install-peers-science
+install-peers-science: .venv-science/.installed  ## .venv-science with BoTorch and BayBE, for their benchmark
+
 PEER_PIP = "$(@D)/bin/python" -m pip --disable-pip-version-check -q install $(PIP_ARGS)
 .venv-peers/.installed: constraints-benchmarks.txt pyproject.toml | $(VENV)/pyvenv.cfg
 	"$(PYTHON)" -m venv $(@D)
@@ -59,6 +62,12 @@ PEER_PIP = "$(@D)/bin/python" -m pip --disable-pip-version-check -q install $(PI
 	"$(PYTHON)" -m venv $(@D)
 	$(PEER_PIP) -c benchmarks/peers/mbrl.txt torch
 	$(PEER_PIP) --no-deps -r benchmarks/peers/mbrl.txt
+	@touch $@
+
+.venv-science/.installed: benchmarks/peers/science.txt | $(VENV)/pyvenv.cfg
+	"$(PYTHON)" -m venv $(@D)
+	$(PEER_PIP) -c benchmarks/peers/science.txt torch
+	$(PEER_PIP) -r benchmarks/peers/science.txt
 	@touch $@
 
 # --- Using it -------------------------------------------------------------------------------------------------------
@@ -106,6 +115,9 @@ bench-own: install-dev install-peers  ## Gedanken's own, and what is timed besid
 	$(MEASURE) benchmarks.experience
 	$(MEASURE) benchmarks.evidence_speed
 	$(MEASURE) benchmarks.science --parallel $(PARALLEL)
+	$(MEASURE) benchmarks.science_transfer --parallel $(PARALLEL)
+	$(MEASURE) benchmarks.science_money
+	$(MEASURE) benchmarks.process_control --seeds $(SEEDS)
 	$(MEASURE) benchmarks.evidence_coverage
 	$(MEASURE) benchmarks.evidence_selection
 	$(MEASURE) benchmarks.evidence_ranking --world InvertedPendulum-v5 --seeds $(SEEDS)
@@ -119,7 +131,8 @@ bench-own: install-dev install-peers  ## Gedanken's own, and what is timed besid
 	$(OURS) --world Hopper-v5 --steps 50000
 	$(OURS) --world HalfCheetah-v5 --steps 50000
 
-bench-peers: install-dev install-peers  ## the peers alone: Stable-Baselines3, SBX, mbrl-lib
+bench-peers: install-dev install-peers install-peers-science  ## the peers alone: Stable-Baselines3, mbrl-lib, BoTorch
+	PYTHONPATH=src .venv-science/bin/python -m benchmarks.peer_science
 	$(MEASURE) benchmarks.peer_sb3 updates
 	$(call CURVE,mbrl) --world InvertedPendulum-v5
 	$(call CURVE,mbrl) --world Pendulum-v1
@@ -155,6 +168,6 @@ lock:  ## write constraints.txt and constraints-benchmarks.txt anew
 
 .PHONY: clean
 clean:  ## remove environments, caches and build products; runs/ stays
-	rm -rf $(VENV) .venv-peers .venv-mbrl build dist .jax_cache .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf $(VENV) .venv-peers .venv-mbrl .venv-science build dist .jax_cache .pytest_cache .mypy_cache .ruff_cache \
 		.import_linter_cache .hypothesis src/*.egg-info
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,8 +2,8 @@
 
     .venv-science/bin/python -m benchmarks.peer_science --peers botorch baybe --seeds 5
 
-Runs in an environment of its own (`make install-peers-science`), whose packages it imports. Both choose among the pool's
-designs that were not yet measured, with their own defaults:
+Runs in an environment of its own (`make install-peers-science`), whose packages it imports. Both choose among designs
+of the pool that were not yet measured, with their own defaults:
 
 - `botorch`: `SingleTaskGP`, for tables with choices `MixedSingleTaskGP`, fitted by `fit_gpytorch_mll`; log expected
   improvement (`qLogExpectedImprovement`) by `optimize_acqf_discrete`.

@@ -18,7 +18,7 @@ from pathlib import Path
 import tyro
 
 from benchmarks.results import RESULTS, read
-from benchmarks.tables import AnyTable, Clock, Correlations, Faults, Goals, Line, Table
+from benchmarks.tables import Acceleration, AnyTable, Clock, Correlations, Faults, Goals, Line, Table
 from gedanken.worlds.science.table import catalogue
 
 ROOT = RESULTS.parent.parent
@@ -33,6 +33,28 @@ _ESTIMATORS = {
     "doubly-robust": "doubly robust",
 }
 _PROCESSORS = {"AMD EPYC": "AMD", "Intel(R) Xeon(R) Processor": "Intel"}
+_SEARCHERS = {
+    "gedanken": "Gedanken",
+    "log-ei": "LogEI, a length scale each",
+    "gp-ei": "GP-EI",
+    "botorch": "BoTorch",
+    "baybe": "BayBE",
+    "gedanken-permuted": "Gedanken, outcomes shuffled",
+}
+_INTERVALS = {
+    "ppi-t": "with the model",
+    "real only, Student's t": "real returns alone",
+    "ppi++ (asymptotic)": "PPI++, asymptotic",
+}
+_STUDIES = [
+    (f"{kind} model, {episodes} real episodes", f"gaussian, {kind} model", episodes)
+    for kind in ("good", "useless", "biased")
+    for episodes in (5, 10, 20, 50)
+]
+_SISTERS = (
+    *(f"reizman_suzuki_{number}" for number in (1, 2, 3, 4)),
+    *("baumgartner_aniline", "baumgartner_benzamide", "photo_wf3", "photo_pce10"),
+)
 _RANKED = ("InvertedPendulum-v5", "Pendulum-v1", "Hopper-v5")
 
 TABLES: Mapping[str, AnyTable] = {
@@ -168,17 +190,100 @@ TABLES: Mapping[str, AnyTable] = {
         topic="science",
         claim="experiments_to_the_best",
         corner="experiments to one of the best 1 %",
-        methods={
-            "random": "by chance",
-            "gedanken": "Gedanken",
-            "gp-ei": "GP-EI",
-            "log-ei": "LogEI, a length scale each",
-            "gedanken-permuted": "Gedanken, outcomes shuffled",
-        },
+        methods={"random": "by chance", **_SEARCHERS},
         lines=[Line(name, name, "experiments") for name in catalogue()],
         summary="median",
         digits=1,
         ratio=("random", "gedanken"),
+    ),
+    "acceleration": Acceleration(
+        topic="science",
+        claim="experiments_to_the_best",
+        corner="experiments by chance / with",
+        methods=_SEARCHERS,
+        chance="random",
+        worlds=tuple(catalogue()),
+    ),
+    "transfer": Table(
+        topic="science",
+        claim="transfer",
+        corner="experiments to one of the best 1 %, from nothing",
+        methods={"cold": "alone", "sisters": "with sister campaigns", "misleading": "with these upside down"},
+        lines=[Line(name, name, "experiments") for name in _SISTERS],
+        summary="median",
+        digits=1,
+        ratio=("cold", "sisters"),
+    ),
+    "money": Table(
+        topic="science",
+        claim="money",
+        corner="to 95 % of the best yield",
+        methods={
+            "thrifty": "counting costs",
+            "cost-blind": "the same, blind to costs",
+            "log-ei": "LogEI, blind to costs",
+            "random": "by chance",
+        },
+        lines=[
+            Line("USD of reagents", "baumgartner_aniline", "usd"),
+            Line("experiments", "baumgartner_aniline", "experiments"),
+        ],
+        digits=2,
+    ),
+    "control": Table(
+        topic="science",
+        claim="process_control",
+        corner="after 20 paid episodes",
+        methods={"gedanken": "Gedanken"},
+        lines=[
+            Line(f"{world}, {label}", world, metric)
+            for world in ("stirred_tank", "four_tanks")
+            for metric, label in (
+                ("gap", "gap to the oracle in % of what a random controller loses"),
+                ("return", "return"),
+                ("oracle", "return of the oracle"),
+                ("random", "return of a random controller"),
+            )
+        ],
+        digits=1,
+    ),
+    "coverage": Table(
+        topic="evidence",
+        claim="value_coverage",
+        corner="coverage of 90 % intervals",
+        methods=_INTERVALS,
+        lines=[Line(label, world, "coverage", episodes) for label, world, episodes in _STUDIES],
+        counted="runs",
+        digits=3,
+    ),
+    "needed": Table(
+        topic="evidence",
+        claim="value_coverage",
+        corner="real episodes for the same width, as a share",
+        methods={"ppi-t": "with the model"},
+        lines=[Line(label, world, "needed", episodes) for label, world, episodes in _STUDIES],
+        counted="runs",
+        digits=2,
+    ),
+    "saved": Table(
+        topic="evidence",
+        claim="ranking",
+        corner="real episodes for an interval as narrow, in percent of real returns alone",
+        methods={"model": "with the learned model"},
+        lines=[Line(f"{world}, median of its policies", world, "episodes_needed") for world in _RANKED],
+        digits=0,
+    ),
+    "anchors": Table(
+        topic="evidence",
+        claim="anchors",
+        corner="Pendulum-v1, 1,500 steps, 20 episodes a seed",
+        methods={"model-only": "learned reward alone", "anchored": "anchored", "real-only": "real rewards alone"},
+        lines=[
+            Line(f"{kind} reward, {label}", f"Pendulum-v1, {kind} reward", metric)
+            for kind in ("biased", "bent")
+            for metric, label in (("return", "return"), ("reward_cost", "share of rewards paid for"))
+        ],
+        digits=2,
     ),
     "quickstart": Table(
         topic="quickstart",

@@ -236,6 +236,58 @@ class Faults:
         return f"{sum(found):,.0f}" if found else NOT_MEASURED
 
 
+@dataclass(frozen=True)
+class Acceleration:
+    """A line a method: how many times fewer experiments than by chance, over worlds; its forecasts; its time.
+
+    Attributes:
+        chance: the method that the others are compared with. worlds: those that count, where a method has figures.
+    """
+
+    topic: str
+    claim: str
+    corner: str
+    methods: Mapping[str, str]
+    chance: str
+    worlds: Sequence[str]
+
+    def heads(self) -> list[str]:
+        return [
+            self.corner,
+            "median over tables",
+            "best table",
+            "worst table",
+            "90 % intervals that held",
+            "seconds a suggestion",
+        ]
+
+    def body(self, rows: Sequence[Row]) -> list[list[str]]:
+        return [[heading, *self._cells(rows, method)] for method, heading in self.methods.items()]
+
+    def _cells(self, rows: Sequence[Row], method: str) -> list[str]:
+        ratios = {
+            world: statistics.median(chance.values()) / statistics.median(ours.values())
+            for world in self.worlds
+            if (chance := last(rows, world, self.chance, "experiments"))
+            and (ours := last(rows, world, method, "experiments"))
+        }
+        if not ratios:
+            return [NOT_MEASURED] * 5
+        best, worst = max(ratios, key=ratios.__getitem__), min(ratios, key=ratios.__getitem__)
+        sums = [
+            sum(sum(last(rows, world, method, metric).values()) for world in ratios)
+            for metric in ("inside_90", "forecasts")
+        ]
+        took = [value for world in ratios for value in last(rows, world, method, "seconds_per_suggestion").values()]
+        return [
+            f"{statistics.median(ratios.values()):.2f}, {len(ratios)} tables",
+            f"{ratios[best]:.2f}, {best}",
+            f"{ratios[worst]:.2f}, {worst}",
+            f"{sums[0] / sums[1]:.1%} of {sums[1]:,.0f}" if sums[1] else NOT_MEASURED,
+            f"{statistics.median(took):.3f}" if took else NOT_MEASURED,
+        ]
+
+
 # --- From rows to cells ---------------------------------------------------------------------------------------------
 
 
