@@ -207,9 +207,11 @@ TABLES: Mapping[str, AnyTable] = {
     "transfer": Table(
         topic="science",
         claim="transfer",
-        corner="experiments to one of the best 1 %, from nothing",
+        corner="experiments from nothing to one of the best",
         methods={"cold": "alone", "sisters": "with sister campaigns", "misleading": "with these upside down"},
-        lines=[Line(name, name, "experiments") for name in _SISTERS],
+        lines=[
+            Line(f"{name}, {percent} %", name, f"experiments_{percent}") for percent in (10, 5, 1) for name in _SISTERS
+        ],
         summary="median",
         digits=1,
         ratio=("cold", "sisters"),

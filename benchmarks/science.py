@@ -110,10 +110,10 @@ def campaign(world: str, method: str, seed: int) -> list[Figure]:
     return figures
 
 
-def goal(table: MeasuredTable) -> set[int]:
-    """The best hundredth of the pool, at least one design."""
+def goal(table: MeasuredTable, percent: int = 1) -> set[int]:
+    """The best designs of the pool, so many percent of it and at least one."""
     value = table.objectives[0].sign * table.mean()
-    return set(np.argsort(-value)[: max(1, int(np.ceil(0.01 * len(value))))].tolist())
+    return set(np.argsort(-value)[: max(1, int(np.ceil(percent / 100 * len(value))))].tolist())
 
 
 def by_chance(table: MeasuredTable) -> Figure:
