@@ -5,9 +5,9 @@
 Each target is a measured table, its sisters the tables of the same reaction with other substrates (Suzuki couplings of
 Reizman, C-N couplings of Baumgartner) or materials (organic solar cells); where their levels or bounds differ, the
 design space is widened to all of them. Of each sister, 40 experiments by chance are known. Nothing of the target is
-known at first, and every experiment on it counts, up to a hundred, until one of its best hundredth was measured. Sisters
-agree more about what is good than about what is best, so it is counted as well when one of the best twentieth and the
-best tenth was.
+known at first, and every experiment on it counts, up to a hundred, until one of its best hundredth was measured. What
+sisters agree about is what is good and hardly what is best, so it is counted as well when one of the best twentieth and
+the best tenth was.
 
 - `cold`: without the sisters. `sisters`: with them. `misleading`: with their outcomes turned upside down.
 

@@ -262,6 +262,15 @@ def test_an_earlier_campaign_of_another_space_is_refused() -> None:
         Bayesian(earlier=(Earlier(tuple(strange)),)).suggest(SPACE, YIELD, [], pool=POOL, seed=0)
 
 
+def test_of_an_earlier_campaign_counts_what_the_new_space_can_say() -> None:
+    """Numbers out of bounds do, other levels do not."""
+    designs = [{"a": 11.0 + i, "b": 0.1 * i, "c": "x"} for i in range(4)] + [{"a": 1.0, "b": 0.5, "c": "z"}]
+    trials = [Trial(str(i), d, TrialState.COMPLETED, {"yield": 1.0 * i}) for i, d in enumerate(designs)]
+    fitted = Earlier(tuple(trials)).fitted(SPACE, YIELD[0])
+    assert fitted is not None and len(fitted.process.y) == 4
+    assert Earlier(tuple(trials[3:])).fitted(SPACE, YIELD[0]) is None, "two results are too few"
+
+
 def test_before_the_first_result_the_earlier_ones_decide() -> None:
     sister = completed(list(POOL))
     said = Bayesian(earlier=(Earlier(tuple(sister)),)).suggest(SPACE, YIELD, [], pool=POOL, seed=0)[0]

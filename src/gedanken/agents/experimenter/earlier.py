@@ -11,6 +11,7 @@ from gedanken.errors import ConfigError
 from gedanken.models.gaussian_process.average import GaussianProcess, GaussianProcessConfig, fit_gaussian_process
 from gedanken.models.gaussian_process.trend import Trend
 from gedanken.worlds.science.design import DesignSpace
+from gedanken.worlds.science.parameters import Categorical
 from gedanken.worlds.science.trials import Objective, Trial
 
 _LIKELIEST = GaussianProcessConfig(draws=1)
@@ -32,36 +33,46 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class Earlier:
-    """The trials of one earlier campaign. Its model is fitted once for each objective that is asked for."""
+    """The trials of one earlier campaign. Its model is fitted once for each objective that is asked for.
+
+    Numbers may be out of the new bounds; trials with a level that the new space does not have are left out.
+    """
 
     trials: tuple[Trial, ...]
     _fitted: dict[str, Fitted | None] = field(default_factory=dict, init=False, repr=False)
 
     def fitted(self, space: DesignSpace, objective: Objective) -> Fitted | None:
-        """Its model of an objective; None where it has fewer than three results of it.
+        """Its model of an objective; None where it has fewer than three results that can be used.
 
         Raises:
-            ConfigError: a trial is not of this design space.
+            ConfigError: it had other parameters.
         """
         if objective.name not in self._fitted:
             self._fitted[objective.name] = self._fit(space, objective)
         return self._fitted[objective.name]
 
     def _fit(self, space: DesignSpace, objective: Objective) -> Fitted | None:
-        known = [trial for trial in self.trials if trial.measured and objective.name in trial.results]
+        choices = [parameter for parameter in space.parameters if isinstance(parameter, Categorical)]
+        for trial in self.trials:
+            if set(trial.design) != set(space.names):
+                raise ConfigError(
+                    "An earlier campaign had other parameters.",
+                    given=", ".join(trial.design),
+                    expected=", ".join(space.names),
+                    do="leave the campaign out.",
+                )
+        known = [
+            trial
+            for trial in self.trials
+            if trial.measured
+            and objective.name in trial.results
+            and all(str(trial.design[choice.name]) in choice.levels for choice in choices)
+        ]
         if len(known) < 3:
             return None
-        try:
-            designs = [space.checked(trial.design) for trial in known]
-        except ConfigError as error:
-            raise ConfigError(
-                f"An earlier campaign does not fit the design space: {error.what}",
-                given=error.given,
-                expected=error.expected,
-                do="widen the bounds or add the level, or leave the campaign out.",
-            ) from error
         y = objective.sign * np.array([trial.results[objective.name] for trial in known])
-        process = fit_gaussian_process(space.groups, space.encode(designs), y, config=_LIKELIEST, seed=0)
+        x = space.encode([trial.design for trial in known])
+        process = fit_gaussian_process(space.groups, x, y, config=_LIKELIEST, seed=0)
         return Fitted(process, float(y.mean()), float(y.std()) or 1.0)
 
 
