@@ -35,6 +35,7 @@ def test_a_campaign_ends_with_one_line_for_scripts(capsys: pytest.CaptureFixture
         "coverage",
         "seconds",
         "ended",
+        "by_chance",
         "run",
         "report",
     ]

@@ -13,6 +13,7 @@ import pytest
 
 from gedanken.errors import ConfigError, FileError
 from gedanken.intermediary.campaign import Campaign, CampaignConfig
+from gedanken.intermediary.found import median_by_chance
 from gedanken.intermediary.run import LEARN
 from gedanken.worlds.science.table import shipped
 from gedanken.worlds.science.trials import TrialState
@@ -219,3 +220,13 @@ def test_dear_designs_are_left_out_when_money_runs_short(tmp_path: Path, monkeyp
         cheapest = min(campaign._price(design)["micro_usd"] for design in shipped("suzuki").pool)
     assert 1_000 - cheapest < found.paid["micro_usd"] <= 1_000
     assert np.isfinite(found.trace).all()
+
+
+@pytest.mark.parametrize(
+    ("good", "among", "expected"), [(1, 1, 1), (1, 100, 50), (2, 100, 30), (100, 100, 1), (1, 66, 33)]
+)
+def test_the_median_by_chance_is_that_of_shuffles(good: int, among: int, expected: int) -> None:
+    assert median_by_chance(good, among) == expected
+    rng = np.random.default_rng(0)
+    shuffled = [int(rng.permutation(among)[:good].min()) + 1 for _ in range(4_000)]
+    assert abs(np.median(shuffled) - expected) <= 0.05 * among

@@ -21,13 +21,14 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from gedanken.agents.experimenter import Bayesian, Earlier, Planner, Random
+from gedanken.agents.experimenter.candidates import place
 from gedanken.errors import BudgetRefused, ConfigError, FileError
 from gedanken.experience.cost import Budget, Cost
 from gedanken.experience.files import write_text
 from gedanken.experience.recorder import Recorder
 from gedanken.experience.store import Experience
 from gedanken.experience.transition import Episode
-from gedanken.intermediary.found import Found, found_in
+from gedanken.intermediary.found import Found, found_in, median_by_chance
 from gedanken.intermediary.run import LEARN, store_of
 from gedanken.intermediary.stages import Status, Watch
 from gedanken.intermediary.suggestions import Suggested, SuggestionLog
@@ -36,8 +37,9 @@ from gedanken.worlds.act import act
 from gedanken.worlds.ledger import Ledger
 from gedanken.worlds.registry import make as make_world
 from gedanken.worlds.resume import close_interrupted, next_episode_index
+from gedanken.worlds.science.design import DesignSpace
 from gedanken.worlds.science.experiment import ExperimentWorld
-from gedanken.worlds.science.measured import measured_world
+from gedanken.worlds.science.measured import MeasuredEnv, measured_world
 from gedanken.worlds.science.parameters import Design
 from gedanken.worlds.science.table import from_csv, shipped
 from gedanken.worlds.science.trials import Objective, Trial, TrialState
@@ -236,8 +238,9 @@ class Campaign:
 
     def found(self) -> Found:
         """Where the campaign stands."""
+        trials = self.trials()
         return found_in(
-            self.trials(),
+            trials,
             self.suggestions.entries,
             self.world.objectives[0],
             world=self.world.name,
@@ -245,7 +248,23 @@ class Campaign:
             paid=self._paid(),
             seconds=self.seconds,
             ended=self.ended,
+            by_chance=self._by_chance(trials),
         )
+
+    def _by_chance(self, trials: Sequence[Trial]) -> int | None:
+        """Of a measured table: how many experiments by chance find a design that is as good as the best found."""
+        env, objective = self.world.env.unwrapped, self.objectives[0]
+        tried = {place(self.world.space, t.design) for t in trials if t.measured and objective.name in t.results}
+        if not isinstance(env, MeasuredEnv) or not tried:
+            return None
+        truth = objective.sign * env.table.mean()
+        best = max(truth[i] for i, design in enumerate(env.table.pool) if place(self.world.space, design) in tried)
+        return median_by_chance(int((truth >= best).sum()), len(truth))
+
+    @property
+    def space(self) -> DesignSpace:
+        """What can be set."""
+        return self.world.space
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

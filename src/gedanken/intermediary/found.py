@@ -19,6 +19,7 @@ class Found:
 
     trace: the best result after each experiment. best: the design that brought it; None before there is one. inside,
     forecasts: how many of the 90 % intervals held what came, of how many. ended: why there was no further experiment.
+    by_chance: how many experiments by chance find as good a design in the median; None where nobody can know.
     """
 
     world: str
@@ -31,6 +32,7 @@ class Found:
     forecasts: int
     seconds: float
     ended: str = ""
+    by_chance: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; what is not known is null."""
@@ -46,6 +48,7 @@ class Found:
             "coverage": {"level": 0.9, "value": share, "inside": self.inside, "forecasts": self.forecasts},
             "seconds": round(self.seconds, 1),
             "ended": self.ended,
+            "by_chance": self.by_chance,
         }
 
 
@@ -59,6 +62,7 @@ def found_in(
     paid: Mapping[str, int],
     seconds: float,
     ended: str = "",
+    by_chance: int | None = None,
 ) -> Found:
     """Reads what was found off trials in their order, and off the suggestions that some of them came from."""
     done = [trial for trial in trials if trial.measured and objective.name in trial.results]
@@ -81,4 +85,15 @@ def found_in(
         forecasts=len(scored),
         seconds=seconds,
         ended=ended,
+        by_chance=by_chance,
     )
+
+
+def median_by_chance(good: int, among: int) -> int:
+    """How many draws without replacement take one of `good` things among so many, in the median."""
+    none = 1.0
+    for number in range(1, among + 1):
+        none *= max(among - good - number + 1, 0) / (among - number + 1)
+        if none <= 0.5 + 1e-9:
+            return number
+    return among

@@ -33,6 +33,7 @@ from gedanken.intermediary.sheet import SHEET, Line, write_sheet
 from gedanken.intermediary.suggestions import Suggested, SuggestionLog
 from gedanken.intermediary.trial_log import Standing, TrialLog
 from gedanken.worlds.ledger import Ledger, digest_of
+from gedanken.worlds.science.design import DesignSpace
 from gedanken.worlds.science.table import MeasuredTable
 from gedanken.worlds.science.trials import Objective, Trial, TrialState
 
@@ -333,6 +334,11 @@ class Laboratory:
             paid=self.paid,
             seconds=0.0,
         )
+
+    @property
+    def space(self) -> DesignSpace:
+        """What can be set."""
+        return self.config.space
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

@@ -11,13 +11,18 @@ import numpy as np
 
 from gedanken.intermediary.found import Found
 from gedanken.intermediary.suggestions import Suggested, SuggestionLog
-from gedanken.report.drawing import diagonal
+from gedanken.models.gaussian_process import GaussianProcess, fit_gaussian_process
+from gedanken.report.data import Curve
+from gedanken.report.drawing import band, diagonal
 from gedanken.report.markup import Canvas, amounts, duration, missing, number, pairs, table, text
 from gedanken.report.page import document, write_page
 from gedanken.report.theme import colour, figure
+from gedanken.worlds.science.design import DesignSpace
+from gedanken.worlds.science.parameters import Categorical, Design, Integer, Parameter, Value
 from gedanken.worlds.science.trials import Objective, Trial
 
 NAME = "report.html"
+_LEAST_FOR_A_MODEL = 4
 
 
 class Reported(Protocol):
@@ -31,6 +36,9 @@ class Reported(Protocol):
 
     @property
     def suggestions(self) -> SuggestionLog: ...
+
+    @property
+    def space(self) -> DesignSpace: ...
 
     def trials(self) -> list[Trial]: ...
 
@@ -60,14 +68,14 @@ def render_campaign(campaign: Reported) -> str:
         f'<div class="tile" style="--mark:var(--{role})"><h4>{name}</h4><p class="value">{value}</p><p>{note}</p></div>'
         for name, value, note, role in (
             ("Paid", text(amounts(found.paid)), f"in {duration(found.seconds)}", "real"),
-            (f"Best {text(objective.name)}", best, f"after {_first_best(found.trace)} experiments", "check"),
+            (f"Best {text(objective.name)}", best, _reached(found), "check"),
             ("90 % intervals that held", held, "of forecasts made before the experiment", "model"),
         )
     )
     sections = (
         ("progress", "What was found", _progress(objective, trials, canvas)),
         ("forecasts", "What was foreseen", _forecasts(objective, trials, campaign.suggestions.entries, canvas)),
-        ("parameters", "Where it looked", _parameters(objective, trials, canvas)),
+        ("parameters", "Where it looked", _parameters(objective, campaign.space, trials, canvas)),
         ("front", "Objectives against each other", _front(campaign.objectives, trials, canvas)),
         ("experiments", "Every experiment", _listed(objective, trials, campaign.suggestions.entries)),
         ("settings", "Settings", pairs({k: json.dumps(v) for k, v in campaign.settings().items()})),
@@ -89,6 +97,11 @@ def _first_best(trace: Sequence[float]) -> int:
     return next((number for number, value in enumerate(trace, 1) if value == trace[-1]), 0)
 
 
+def _reached(found: Found) -> str:
+    after = f"after {_first_best(found.trace)} experiments"
+    return after if found.by_chance is None else f"{after}; by chance, {found.by_chance} in the median"
+
+
 def _titled(objective: Objective) -> str:
     return f"{objective.name} ({objective.unit})" if objective.unit else objective.name
 
@@ -103,8 +116,8 @@ def _progress(objective: Objective, trials: Sequence[Trial], canvas: Canvas) -> 
         return missing("no experiment was measured")
     values = np.array([trial.results[objective.name] for trial in done])
     best = (np.maximum if objective.goal == "max" else np.minimum).accumulate(values)
-    count = np.arange(1, len(values) + 1)
-    made = figure(x="Experiments", y=_titled(objective), height=380)
+    count, spent = _spent(done)
+    made = figure(x=spent, y=_titled(objective), height=380)
     made.add_scatter(
         x=count, y=values, mode="markers", name="an experiment", marker={"size": 8, "color": colour("real", 0.45)}
     )
@@ -112,6 +125,14 @@ def _progress(objective: Objective, trials: Sequence[Trial], canvas: Canvas) -> 
         x=count, y=best, mode="lines", name="best so far", line={"color": colour("real"), "width": 2.5, "shape": "hv"}
     )
     return canvas.figure(made, label=f"best {objective.name} by experiments")
+
+
+def _spent(done: Sequence[Trial]) -> tuple[np.ndarray, str]:
+    """How much was spent after each experiment, and in what: money where all cost some, else their number."""
+    money = [trial.cost.of("micro_usd") for trial in done]
+    if min(money) > 0:
+        return np.cumsum(money) / 1e6, "USD"
+    return np.arange(1, len(done) + 1), "Experiments"
 
 
 def _forecasts(objective: Objective, trials: Sequence[Trial], suggested: dict[int, Suggested], canvas: Canvas) -> str:
@@ -145,14 +166,20 @@ def _forecasts(objective: Objective, trials: Sequence[Trial], suggested: dict[in
     return canvas.figure(made, label="foreseen against measured", caption=caption)
 
 
-def _parameters(objective: Objective, trials: Sequence[Trial], canvas: Canvas) -> str:
+def _parameters(objective: Objective, space: DesignSpace, trials: Sequence[Trial], canvas: Canvas) -> str:
+    """A panel a parameter: every experiment, and what the model expects along it from the best design."""
     done = _measured(objective, trials)
     if not done:
         return missing("no experiment was measured")
     values = [trial.results[objective.name] for trial in done]
+    best = max(done, key=lambda trial: objective.sign * trial.results[objective.name]).design
+    process = _model(objective, space, done)
     panels = []
-    for name in done[0].design:
-        made = figure(x=name, y=_titled(objective), height=260)
+    for parameter in space.parameters:
+        name = parameter.name
+        made = figure(x=f"{name} ({parameter.unit})" if parameter.unit else name, y=_titled(objective), height=260)
+        if process is not None:
+            _slice(made, process, space, best, parameter)
         made.add_scatter(
             x=[trial.design[name] for trial in done],
             y=values,
@@ -161,7 +188,41 @@ def _parameters(objective: Objective, trials: Sequence[Trial], canvas: Canvas) -
             marker={"size": 7, "color": colour("real", 0.6)},
         )
         panels.append(canvas.figure(made, label=f"{objective.name} by {name}", legend=False))
-    return f'<div class="panels two">{"".join(panels)}</div>'
+    caption = (
+        "Points are experiments. The line is what the model expects along one parameter, everything else as in the "
+        "best design; the band holds the next result with 90 %."
+    )
+    shown = f'<p class="caption">{caption}</p>' if process is not None else ""
+    return f'<div class="panels two">{"".join(panels)}</div>{shown}'
+
+
+def _model(objective: Objective, space: DesignSpace, done: Sequence[Trial]) -> GaussianProcess | None:
+    if len(done) < _LEAST_FOR_A_MODEL:
+        return None
+    y = np.array([trial.results[objective.name] for trial in done])
+    return fit_gaussian_process(space.groups, space.encode([trial.design for trial in done]), y, seed=0)
+
+
+def _slice(made: Any, process: GaussianProcess, space: DesignSpace, best: Design, parameter: Parameter) -> None:
+    if isinstance(parameter, Categorical):
+        places: list[Value] = list(parameter.levels)
+    elif isinstance(parameter, Integer):
+        places = [int(v) for v in np.unique(np.linspace(parameter.low, parameter.high, 41).round())]
+    else:
+        places = [parameter.decoded(np.array([share])) for share in np.linspace(0.0, 1.0, 41)]
+    x = space.encode([{**best, parameter.name: place} for place in places])
+    mean, (low, high) = process.predict(x).mean, process.interval(x, 0.9)
+    if isinstance(parameter, Categorical):
+        made.add_scatter(
+            x=places,
+            y=mean,
+            mode="markers",
+            name="expected",
+            marker={"symbol": "line-ew-open", "size": 22, "color": colour("model")},
+            error_y={"type": "data", "array": high - mean, "arrayminus": mean - low, "color": colour("model", 0.5)},
+        )
+    else:
+        band(made, Curve(np.array(places, float), mean, low, high), "model", name="expected")
 
 
 def _front(objectives: Sequence[Objective], trials: Sequence[Trial], canvas: Canvas) -> str:
