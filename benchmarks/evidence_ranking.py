@@ -71,7 +71,7 @@ class Args:
     """Of each of the panel's learners."""
     episodes: int = 20
     """Real episodes of each policy."""
-    imagined: int = 100
+    imagined: int = 1_000
     """Imagined ones besides those that start alike."""
     dry: bool = False
     """Print the figures and write nothing."""

@@ -19,6 +19,7 @@ from gedanken.intermediary.lab_config import FILE, LabConfig
 from gedanken.intermediary.laboratory import Laboratory
 from gedanken.intermediary.sheet import SHEET, read_sheet
 from gedanken.worlds.science.design import DesignSpace, Linear
+from gedanken.worlds.science.fidelity import Fidelities
 from gedanken.worlds.science.parameters import Categorical, Continuous, Integer
 from gedanken.worlds.science.prices import PriceList
 from gedanken.worlds.science.table import MeasuredTable
@@ -385,3 +386,19 @@ def test_a_torn_last_line_is_cut_off_and_any_other_damage_is_told(folder: Path) 
     with pytest.raises(FileError, match="Line 1"):
         Laboratory.open(folder)
     assert os.path.getsize(path) == len(whole) + 1
+
+
+def test_coarse_experiments_cost_their_share_and_count_as_such(tmp_path: Path) -> None:
+    with Laboratory.create(tmp_path / "lab", config(fidelities=Fidelities({0.25: 0.1, 1.0: 1.0}))) as lab:
+        first = lab.ask()[0]
+        assert first.fidelity == 0.25 and first.cost == Cost(experiments=1, micro_usd=first.cost["micro_usd"])
+        assert first.cost["micro_usd"] in (100, 150)
+        lab.tell(first.id, {"yield": 99.0})
+        assert lab.found().trace == [], "a coarse result is no result"
+        lab.tell(lab.add(DESIGN).id, {"yield": 30.0})
+        assert lab.found().trace == [30.0]
+        assert "fidelity" in (tmp_path / "lab" / SHEET).read_text().splitlines()[0]
+        assert taken_in(lab) == []
+        with pytest.raises(ConfigError, match="no such fidelity"):
+            lab.add(DESIGN, fidelity=0.5)
+    assert LabConfig.read(tmp_path / "lab" / FILE).fidelities == Fidelities({0.25: 0.1, 1.0: 1.0})

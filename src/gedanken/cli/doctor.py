@@ -20,6 +20,7 @@ from typing import Literal
 from gedanken.cli.options import Answer, Options
 from gedanken.compute import enable_compilation_cache
 from gedanken.errors import GedankenError
+from gedanken.worlds.sandbox.isolation import Isolation, missing
 
 State = Literal["ok", "optional", "missing"]
 _MARKS = {"ok": "ok      ", "optional": "optional", "missing": "MISSING "}
@@ -161,13 +162,18 @@ def _extras() -> Iterator[Finding]:
 
 
 def _tools() -> Iterator[Finding]:
-    for names, what, package in (
-        (("bwrap",), "sandboxes code that agents write", "bubblewrap"),
-        (("chromium", "chromium-browser", "google-chrome"), "shows reports and drives pages", "chromium"),
-    ):
-        found = next((path for name in names if (path := shutil.which(name))), None)
-        state: State = "ok" if found else "optional"
-        yield Finding(names[0], state, found or f"not found; {what}", f"apt install {package}, or your system's way.")
+    found = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
+    state: State = "ok" if found else "optional"
+    told = found or "not found; shows reports and drives pages"
+    yield Finding("chromium", state, told, "apt install chromium, or your system's way.")
+    # Tried out, because that a tool is installed says little.
+    for name, level in (("bwrap", Isolation.BUBBLEWRAP), ("landlock", Isolation.LANDLOCK)):
+        why = missing(level)
+        state = "optional" if why else "ok"
+        do = "apt install bubblewrap, and allow user namespaces." if name == "bwrap" else "run on Linux 6.7 or newer."
+        yield Finding(name, state, f"{why}; isolates programs that agents write" if why else "works", do)
 
 
 def _plugin(requirement: str) -> str | None:

@@ -120,7 +120,7 @@ class Init(_OfLab):
 
     def _config(self, space: DesignSpace, objectives: tuple[Objective, ...]) -> LabConfig:
         prices, budget = PriceList(dict(self.prices)), Budget(self.budget)
-        return LabConfig(space, objectives, prices, budget, seed=self.seed, name=self.lab.name)
+        return LabConfig(space, objectives, prices, budget=budget, seed=self.seed, name=self.lab.name)
 
 
 @dataclass(frozen=True, kw_only=True)

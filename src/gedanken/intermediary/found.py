@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gedanken.intermediary.suggestions import Suggested
+from gedanken.worlds.science.fidelity import FULL
 from gedanken.worlds.science.parameters import Design
 from gedanken.worlds.science.trials import Objective, Trial
 
@@ -17,9 +18,9 @@ from gedanken.worlds.science.trials import Objective, Trial
 class Found:
     """Where a campaign stands.
 
-    trace: the best result after each experiment. best: the design that brought it; None before there is one. inside,
-    forecasts: how many of the 90 % intervals held what came, of how many. ended: why there was no further experiment.
-    by_chance: how many experiments by chance find as good a design in the median; None where nobody can know.
+    trace: the best result after each full experiment. best: the design that brought it; None before there is one.
+    inside, forecasts: how many of the 90 % intervals held what came, of how many. ended: why there was no further
+    experiment. by_chance: how many by chance find as good a design in the median; None where nobody can know.
     """
 
     world: str
@@ -65,12 +66,13 @@ def found_in(
     by_chance: int | None = None,
 ) -> Found:
     """Reads what was found off trials in their order, and off the suggestions that some of them came from."""
-    done = [trial for trial in trials if trial.measured and objective.name in trial.results]
+    measured = [trial for trial in trials if trial.measured and objective.name in trial.results]
+    done = [trial for trial in measured if trial.fidelity == FULL]
     values = np.array([trial.results[objective.name] for trial in done])
     better = np.maximum if objective.goal == "max" else np.minimum
     scored = [
         forecast.low <= trial.results[objective.name] <= forecast.high
-        for trial in done
+        for trial in measured
         if (entry := suggested.get(int(trial.id))) is not None
         and (forecast := entry.forecasts.get(objective.name)) is not None
     ]

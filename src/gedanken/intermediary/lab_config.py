@@ -13,15 +13,17 @@ from gedanken.errors import ConfigError, FileError
 from gedanken.experience.cost import Budget
 from gedanken.experience.files import write_text
 from gedanken.worlds.science.design import DesignSpace
+from gedanken.worlds.science.fidelity import Fidelities
 from gedanken.worlds.science.prices import PriceList
 from gedanken.worlds.science.trials import Objective
 
 FILE = "lab.yaml"
-_KEYS = {"name", "objectives", "parameters", "constraints", "prices", "budget", "planner", "seed"}
+_KEYS = {"name", "objectives", "parameters", "constraints", "prices", "fidelities", "budget", "planner", "seed"}
 _HEAD = """\
 # What this laboratory experiments on. Edit it freely: bounds may be widened and the budget raised at any time.
 # parameters: type continuous, integer or categorical; low and high in `unit`, or levels.
 # constraints: the weighted sum of some numbers is at most so much, such as {weights: {acid: 1, base: 1}, at_most: 2}.
+# fidelities: level -> share of the price, such as {0.25: 0.1, 1: 1}, where cheaper experiments tell something too.
 # prices: whole minor units by resource; beside `each`, a parameter adds so much a unit, or by level.
 """
 
@@ -37,6 +39,7 @@ class LabConfig:
     space: DesignSpace
     objectives: tuple[Objective, ...]
     prices: PriceList = field(default_factory=PriceList)
+    fidelities: Fidelities | None = None
     budget: Budget = field(default_factory=lambda: Budget(experiments=40))
     planner: Literal["bayesian", "random"] = "bayesian"
     seed: int = 0
@@ -44,12 +47,12 @@ class LabConfig:
 
     def __post_init__(self) -> None:
         names = [*self.space.names, *(objective.name for objective in self.objectives)]
-        taken = {"id", "state", "note"} & set(names)
+        taken = {"id", "state", "note", "fidelity"} & set(names)
         if not self.objectives or len(set(names)) < len(names) or taken:
             raise ConfigError(
                 "Not a laboratory's columns.",
                 given=", ".join(names),
-                expected="one objective or more, all names different, none of them id, state or note",
+                expected="one objective or more, all names different, none of them id, state, fidelity or note",
             )
         if not set(self.budget) & self.prices.resources or set(self.budget) - self.prices.resources:
             raise ConfigError(
@@ -71,11 +74,12 @@ class LabConfig:
             "objectives": [asdict(objective) for objective in self.objectives],
             **self.space.to_json(),
             "prices": self.prices.to_json(),
+            "fidelities": None if self.fidelities is None else dict(self.fidelities.shares),
             "budget": dict(self.budget),
             "planner": self.planner,
             "seed": self.seed,
         }
-        plain: dict[str, Any] = _plain(described)
+        plain: dict[str, Any] = _plain({key: value for key, value in described.items() if value is not None})
         return plain
 
     @classmethod
@@ -126,8 +130,9 @@ class LabConfig:
                 expected="objectives with name, goal and unit; amounts by resource",
             ) from error
         prices = PriceList.from_json(described.get("prices", {"experiments": 1}), space)
+        fidelities = Fidelities.from_json(described["fidelities"]) if "fidelities" in described else None
         name, planner = str(described.get("name", "laboratory")), described.get("planner", "bayesian")
-        return cls(space, objectives, prices, budget, planner, seed, name)
+        return cls(space, objectives, prices, fidelities, budget, planner, seed, name)
 
 
 def _plain(value: Any) -> Any:

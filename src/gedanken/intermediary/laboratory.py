@@ -14,7 +14,7 @@ import dataclasses
 import fcntl
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +34,11 @@ from gedanken.intermediary.suggestions import Suggested, SuggestionLog
 from gedanken.intermediary.trial_log import Standing, TrialLog
 from gedanken.worlds.ledger import Ledger, digest_of
 from gedanken.worlds.science.design import DesignSpace
+from gedanken.worlds.science.fidelity import FULL, Fidelities
+from gedanken.worlds.science.parameters import Design
 from gedanken.worlds.science.table import MeasuredTable
 from gedanken.worlds.science.trials import Objective, Trial, TrialState
 
-PLANNERS: Mapping[str, Callable[[], Planner]] = {"bayesian": Bayesian, "random": Random}
 _MEASURED = (TrialState.COMPLETED, TrialState.EARLY_STOPPED)
 _IDLE = (TrialState.CANDIDATE, TrialState.STALE)
 _PAID = (TrialState.STAGED, TrialState.RUNNING, TrialState.FAILED, *_MEASURED)
@@ -109,7 +110,7 @@ class Laboratory:
             on_failure.callback(log.close)
             suggestions = SuggestionLog.open(folder / "suggestions.jsonl")
             on_failure.callback(suggestions.close)
-            lab = cls(folder, config, PLANNERS[config.planner](), ledger, log, suggestions, lock)
+            lab = cls(folder, config, _planner(config), ledger, log, suggestions, lock)
             lab._check_designs()
             lab._mend()
             on_failure.pop_all()
@@ -167,17 +168,17 @@ class Laboratory:
         asked: list[Trial] = []
         total = Cost()
         for suggestion in suggested:
-            cost = self.config.prices(suggestion.design)
+            cost = self.cost(suggestion.design, suggestion.fidelity)
             if not left.allows(total + cost):
                 break
             total = total + cost
             number = first + len(asked)
             self.suggestions.append(Suggested.of(number, self.planner.name, suggestion))
-            asked.append(Trial(str(number), suggestion.design, cost=cost))
+            asked.append(Trial(str(number), suggestion.design, cost=cost, fidelity=suggestion.fidelity))
         if suggested and not asked:
             raise BudgetRefused(
                 "The budget does not cover another experiment.",
-                given=self.config.prices(suggested[0].design),
+                given=self.cost(suggested[0].design, suggested[0].fidelity),
                 expected=f"at most {left}",
                 do=f"raise the budget in {FILE}, or stop here.",
             )
@@ -187,14 +188,24 @@ class Laboratory:
         self._write_sheet()
         return asked
 
-    def add(self, design: Mapping[str, Any], *, note: str = "") -> Trial:
+    def cost(self, design: Design, fidelity: float = FULL) -> Cost:
+        """What an experiment costs at most.
+
+        Raises:
+            ConfigError: there is no such fidelity.
+        """
+        levels = self.config.fidelities or Fidelities({FULL: 1.0})
+        return levels.cost(self.config.prices(design), fidelity)
+
+    def add(self, design: Mapping[str, Any], *, fidelity: float = FULL, note: str = "") -> Trial:
         """A trial of somebody's own choice, in the state CANDIDATE.
 
         Raises:
-            ConfigError: it is not in the design space.
+            ConfigError: it is not in the design space, or there is no such fidelity.
         """
         checked = self.config.space.checked(design)
-        trial = Trial(str(self._next_number()), checked, cost=self.config.prices(checked), note=note)
+        cost = self.cost(checked, fidelity)
+        trial = Trial(str(self._next_number()), checked, cost=cost, fidelity=fidelity, note=note)
         self.log.append([Standing(trial)])
         self._write_sheet()
         return trial
@@ -293,7 +304,7 @@ class Laboratory:
         for line in lines:
             before = known[line.number]
             if before is None:
-                before = self.add(line.design, note=line.note)
+                before = self.add(line.design, fidelity=line.fidelity, note=line.note)
             after = self.tell(before.id, line.results, **_said(line, before))
             if after != before or line.id == "":
                 changed.append(after)
@@ -305,11 +316,13 @@ class Laboratory:
             if not line.id:
                 if line.state in _IDLE and line.results:
                     raise ConfigError("An experiment with a result is no candidate.", given=line.state)
+                self.cost(line.design, line.fidelity)
                 for objective, value in line.results.items():
                     self._checked(Trial("", line.design), objective, value, correct=False)
                 return None
             trial = self._standing(line.id).trial
-            if place(self.config.space, trial.design) != place(self.config.space, line.design):
+            moved = place(self.config.space, trial.design) != place(self.config.space, line.design)
+            if moved or trial.fidelity != line.fidelity:
                 raise ConfigError(
                     f"The design of trial {trial.id} cannot be changed.",
                     given=dict(line.design),
@@ -455,6 +468,10 @@ class Laboratory:
 
     def _write_sheet(self) -> None:
         write_sheet(self.folder / SHEET, self.config, self.trials(), self.suggestions.entries)
+
+
+def _planner(config: LabConfig) -> Planner:
+    return Random() if config.planner == "random" else Bayesian(fidelities=config.fidelities)
 
 
 def _said(line: Line, trial: Trial) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from gedanken.errors import ConfigError, FileError
 from gedanken.experience.files import write_text
 from gedanken.intermediary.lab_config import LabConfig
 from gedanken.intermediary.suggestions import Suggested
+from gedanken.worlds.science.fidelity import FULL
 from gedanken.worlds.science.parameters import Value
 from gedanken.worlds.science.trials import Trial, TrialState
 
@@ -31,6 +32,7 @@ class Line:
     results: Mapping[str, float]
     state: TrialState | None
     note: str
+    fidelity: float = FULL
 
 
 def write_sheet(path: Path, config: LabConfig, trials: Sequence[Trial], suggested: Mapping[int, Suggested]) -> None:
@@ -40,7 +42,8 @@ def write_sheet(path: Path, config: LabConfig, trials: Sequence[Trial], suggeste
     content = io.StringIO()
     sheet = csv.writer(content, lineterminator="\n")
     expected = [f"{name} {part}" for name in names for part in (_EXPECTED, "low", "high")]
-    sheet.writerow(["id", "state", *config.space.names, *names, "note", *expected, *resources])
+    faithful = ["fidelity"] if config.fidelities is not None else []
+    sheet.writerow(["id", "state", *config.space.names, *faithful, *names, "note", *expected, *resources])
     for trial in trials:
         entry = suggested.get(int(trial.id))
         forecasts = [entry.forecasts.get(name) if entry is not None else None for name in names]
@@ -48,6 +51,7 @@ def write_sheet(path: Path, config: LabConfig, trials: Sequence[Trial], suggeste
             [
                 *(trial.id, trial.state.value),
                 *(_told(trial.design[name]) for name in config.space.names),
+                *(f"{trial.fidelity:g}" for _ in faithful),
                 *(_told(trial.results.get(name, "")) for name in names),
                 trial.note,
                 *(cell for forecast in forecasts for cell in _foreseen(forecast)),
@@ -72,7 +76,7 @@ def read_sheet(path: Path, config: LabConfig) -> list[Line]:
         ) from error
     heads = [head.strip() for head in rows[0]] if rows else []
     names = [objective.name for objective in config.objectives]
-    ours = {"id", "state", "note", *config.space.names, *names, *config.prices.resources}
+    ours = {"id", "state", "note", "fidelity", *config.space.names, *names, *config.prices.resources}
     ours |= {f"{name} {part}" for name in names for part in (_EXPECTED, "low", "high")}
     missing = [name for name in config.space.names if name not in heads]
     unknown = [head for head in heads if head not in ours]
@@ -117,7 +121,11 @@ def _line(path: Path, number: int, cells: Mapping[str, str], config: LabConfig) 
     if word and word not in TrialState.__members__:
         raise ConfigError(f"There is no such state {where}.", given=word, expected=", ".join(TrialState))
     state = TrialState(word) if word else None
-    return Line(number, cells.get("id", ""), design, results, state, cells.get("note", ""))
+    try:
+        fidelity = float(cells.get("fidelity") or FULL)
+    except ValueError as error:
+        raise ConfigError(f"The fidelity is no number {where}.", given=cells["fidelity"]) from error
+    return Line(number, cells.get("id", ""), design, results, state, cells.get("note", ""), fidelity)
 
 
 def _what_to_do(missing: Sequence[str], unknown: Sequence[str]) -> str:

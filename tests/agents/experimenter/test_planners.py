@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from gedanken.agents.experimenter import Bayesian, Earlier, Planner, Random
+from gedanken.agents.experimenter import Bayesian, Earlier, Planner, Random, Suggestion
 from gedanken.agents.experimenter.acquisition import hypervolume_improvement, improvement, log_improvement
 from gedanken.errors import ConfigError
 from gedanken.experience.cost import Cost
 from gedanken.models.gaussian_process import GaussianProcessConfig, PriorConfig, fit_gaussian_process
 from gedanken.worlds.science.design import DesignSpace, Linear
+from gedanken.worlds.science.fidelity import Fidelities
 from gedanken.worlds.science.parameters import Categorical, Continuous, Design
 from gedanken.worlds.science.trials import Objective, Trial, TrialState
 
@@ -275,3 +276,71 @@ def test_before_the_first_result_the_earlier_ones_decide() -> None:
     sister = completed(list(POOL))
     said = Bayesian(earlier=(Earlier(tuple(sister)),)).suggest(SPACE, YIELD, [], pool=POOL, seed=0)[0]
     assert truth(said.design) > 0.95 * max(map(truth, POOL)) and "earlier campaigns" in said.why
+
+
+# --- Fidelities -----------------------------------------------------------------------------------------------------
+
+LEVELS = Fidelities({0.25: 0.1, 1.0: 1.0})
+
+
+def coarse(design: Design, level: float, *, related: bool) -> float:
+    """At level 1 the truth; below, something like it or something else."""
+    other = truth(design) + 0.5 * math.sin(3 * float(design["a"])) if related else 5 * math.cos(40 * float(design["b"]))
+    return level * truth(design) + (1 - level) * other
+
+
+def spent_until_good(fidelities: Fidelities | None, *, related: bool, seed: int) -> tuple[int, list[Suggestion]]:
+    """The price of everything until one of the best three was measured in full; a full experiment costs 10."""
+    planner = Bayesian(fidelities=fidelities, model=GaussianProcessConfig(draws=4))
+    best = {str(POOL[i]) for i in np.argsort([-truth(design) for design in POOL])[:3]}
+    trials: list[Trial] = []
+    said: list[Suggestion] = []
+    spent = 0
+    while spent < 600:
+        one = planner.suggest(SPACE, YIELD, trials, pool=POOL, price=lambda _: Cost(money=10), seed=seed + len(trials))[
+            0
+        ]
+        said.append(one)
+        spent += one.cost.of("money")
+        result = coarse(one.design, one.fidelity, related=related)
+        trials.append(
+            Trial(str(len(trials)), one.design, TrialState.COMPLETED, {"yield": result}, one.cost, one.fidelity)
+        )
+        if one.fidelity == 1.0 and str(one.design) in best:
+            break
+    return spent, said
+
+
+def test_coarse_experiments_that_tell_something_save_money_and_the_log_says_why() -> None:
+    seeds = range(0, 500, 100)
+    with_them = [spent_until_good(LEVELS, related=True, seed=seed) for seed in seeds]
+    without = [spent_until_good(None, related=True, seed=seed)[0] for seed in seeds]
+    assert np.median([spent for spent, _ in with_them]) < 0.8 * np.median(without)
+    planned = [one for _, said in with_them for one in said[5:]]
+    assert {one.fidelity for one in planned} == {0.25, 1.0}
+    assert all(("at fidelity 0.25, which tells" in one.why) == (one.fidelity == 0.25) for one in planned)
+    assert all(one.cost.of("money") == (1 if one.fidelity == 0.25 else 10) for one in planned)
+
+
+def test_a_design_is_tried_at_a_level_once() -> None:
+    _, said = spent_until_good(LEVELS, related=True, seed=7)
+    tried = [(str(one.design), one.fidelity) for one in said]
+    assert len(set(tried)) == len(tried)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {1.0: 0.5}, {0.5: 0.5}, {0.0: 0.1, 1.0: 1.0}, {2.0: 1.0, 1.0: 1.0}, {0.5: 0.0, 1.0: 1.0}]
+)
+def test_what_are_no_fidelities_is_refused(wrong: dict[float, float]) -> None:
+    with pytest.raises(ConfigError, match="fidelities"):
+        Fidelities(wrong)
+
+
+def test_fidelities_are_read_as_people_write_them() -> None:
+    assert Fidelities.from_json({"0.25": "0.1", 1: 1}) == LEVELS
+    assert LEVELS.cost(Cost(money=15), 0.25) == Cost(money=2), "rounded up"
+    for wrong in (3, {"full": 1}, None):
+        with pytest.raises(ConfigError):
+            Fidelities.from_json(wrong)
+    with pytest.raises(ConfigError, match="no such fidelity"):
+        LEVELS.cost(Cost(money=1), 0.5)

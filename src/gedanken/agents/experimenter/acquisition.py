@@ -29,15 +29,16 @@ class Improvement(NamedTuple):
     log_gain: np.ndarray
 
 
-def improvement(process: GaussianProcess, x: np.ndarray) -> Improvement:
+def improvement(process: GaussianProcess, x: np.ndarray, seen: np.ndarray | None = None) -> Improvement:
     """Over the best of one objective.
 
     Args:
         process: of results of which more is better.
         x: [M, F] encoded designs.
+        seen: [N, F], the designs among which the best is; by default those that the process has results of.
     """
     mean, epistemic, _ = process.beliefs(x)
-    own = process.beliefs(process.x).mean
+    own = process.beliefs(process.x if seen is None else seen).mean
     weights = process.weights[:, None]
     z = (mean - (process.weights @ own).max()) / epistemic
     each = (mean - own.max(1)[:, None]) / epistemic

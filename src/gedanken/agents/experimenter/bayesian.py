@@ -14,20 +14,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from gedanken.agents.experimenter.acquisition import Improvement, hypervolume_improvement, improvement
-from gedanken.agents.experimenter.candidates import candidates, check_asked
+from gedanken.agents.experimenter.candidates import candidates, check_asked, place
 from gedanken.agents.experimenter.contract import Forecast, Price, Suggestion
 from gedanken.agents.experimenter.earlier import Earlier
-from gedanken.agents.experimenter.surrogate import Surrogate, fit_surrogate
+from gedanken.agents.experimenter.surrogate import Surrogate, Waiting, encoded, fit_surrogate
 from gedanken.errors import ConfigError
 from gedanken.experience.cost import Cost
 from gedanken.models.gaussian_process.average import GaussianProcess, GaussianProcessConfig
 from gedanken.worlds.science.design import DesignSpace
+from gedanken.worlds.science.fidelity import FULL, Fidelities
 from gedanken.worlds.science.parameters import Design
 from gedanken.worlds.science.trials import Objective, Trial
 
@@ -54,6 +56,8 @@ class Bayesian:
             what is expected of the best experiments is worth their price (Xie et al. 2025, "Cost-aware stopping").
         currency: see `worth`.
         earlier: campaigns over the same design space.
+        fidelities: how faithful experiments can be. Which design is tried is decided by what a full experiment may
+            better; at which fidelity, by how much of the doubt about that it takes away for its price.
         model: the processes.
     """
 
@@ -66,6 +70,7 @@ class Bayesian:
     worth: float = 0.0
     currency: str = "micro_usd"
     earlier: tuple[Earlier, ...] = ()
+    fidelities: Fidelities | None = None
     model: GaussianProcessConfig = field(default_factory=GaussianProcessConfig)
 
     def __post_init__(self) -> None:
@@ -94,21 +99,32 @@ class Bayesian:
         check_asked(objectives, count)
         objective = objectives[0]
         known = [trial for trial in trials if trial.measured and objective.name in trial.results]
-        waiting = [trial.design for trial in trials if trial.state.pending]
+        waiting: list[Waiting] = [(trial.design, trial.fidelity) for trial in trials if trial.state.pending]
         best = sorted(known, key=lambda trial: -objective.sign * trial.results[objective.name])[:_AROUND]
         left = candidates(space, trials, pool, around=[trial.design for trial in best], seed=seed)
         chosen: list[Suggestion] = []
         while left and len(chosen) < count:
             rng = np.random.default_rng([seed, len(chosen)])
             if len(known) < self.first and not self.earlier:
-                pick, suggestion = self._spread(space, [*[t.design for t in trials], *waiting], left, price, rng)
+                done = [*(trial.design for trial in trials), *(design for design, _ in waiting)]
+                pick, suggestion = self._spread(space, done, left, price, rng)
             else:
                 surrogate = fit_surrogate(
-                    space, objectives, trials, waiting, earlier=self.earlier, config=self.model, seed=seed
+                    space,
+                    objectives,
+                    trials,
+                    waiting,
+                    earlier=self.earlier,
+                    faithful=self.fidelities is not None,
+                    config=self.model,
+                    seed=seed,
                 )
                 pick, suggestion = self._best(space, surrogate, left, price, rng)
+                if self.fidelities is not None and surrogate.processes is not None:
+                    tried = {(place(space, t.design), t.fidelity) for t in trials}
+                    suggestion = self._at_a_level(space, surrogate, suggestion, tried, self.fidelities)
             chosen.append(suggestion)
-            waiting.append(left.pop(pick))
+            waiting.append((left.pop(pick), suggestion.fidelity))
         return chosen
 
     def _spread(
@@ -129,7 +145,11 @@ class Bayesian:
             squares = np.square(x).sum(1)[:, None] + np.square(own).sum(1) - 2.0 * x @ own.T
             pick = int(np.argmax(squares.min(1)))
         why = f"too few results to plan by ({len(done)} experiments, {self.first} wanted): far from all others"
-        return pick, Suggestion(left[pick], why, cost=_cost(price, left[pick]))
+        cost, level = _cost(price, left[pick]), FULL
+        if self.fidelities is not None:
+            level = self.fidelities.levels[0]
+            cost, why = self.fidelities.cost(cost, level), f"{why}; coarsely, to see where to look"
+        return pick, Suggestion(left[pick], why, cost=cost, fidelity=level)
 
     def _best(
         self,
@@ -139,14 +159,15 @@ class Bayesian:
         price: Price | None,
         rng: np.random.Generator,
     ) -> tuple[int, Suggestion]:
-        x, seed = space.encode(left), int(rng.integers(2**32))
+        full = [FULL] * len(left) if surrogate.faithful else None
+        x, seed = encoded(space, left, full), int(rng.integers(2**32))
         if surrogate.processes is None:
             pick = int(np.argmax(surrogate.before(x)))
             why = "nothing is known yet but earlier campaigns, which expect most of this"
             return pick, Suggestion(left[pick], why, cost=_cost(price, left[pick]))
         first = surrogate.processes[0]
         if len(surrogate.processes) == 1:
-            better = improvement(first, x)
+            better = improvement(first, x, surrogate.seen())
         else:
             better = hypervolume_improvement(surrogate.processes, x, seed=seed)
         costs = [_cost(price, design) for design in left]
@@ -156,16 +177,16 @@ class Bayesian:
         foresight = first.foresight()
         by_chance = self.explore and rng.random() < (_SOUND - foresight) / (_SOUND - 0.5)
         pick = int(rng.integers(len(left))) if by_chance else int(np.argmax(merit))
-        place = x[pick : pick + 1]
+        there = x[pick : pick + 1]
         forecasts = {
-            objective.name: _forecast(process, place, objective.sign)
+            objective.name: _forecast(process, there, objective.sign)
             for objective, process in zip(surrogate.objectives, surrogate.processes, strict=True)
         }
         worthwhile = None
         if self.worth:
             gains = np.exp(better.log_gain) * self.worth
             worthwhile = bool((gains >= [cost.of(self.currency) for cost in costs]).any())
-        likely, success = math.exp(better.log_chance[pick]), float(surrogate.success(place)[0])
+        likely, success = math.exp(better.log_chance[pick]), float(surrogate.success(there)[0])
         suggestion = Suggestion(
             left[pick],
             _why(forecasts, likely, success, foresight, by_chance=by_chance),
@@ -176,6 +197,35 @@ class Bayesian:
             worthwhile=worthwhile,
         )
         return pick, suggestion
+
+    def _at_a_level(
+        self,
+        space: DesignSpace,
+        surrogate: Surrogate,
+        full: Suggestion,
+        tried: AbstractSet[tuple[tuple[Any, ...], float]],
+        fidelities: Fidelities,
+    ) -> Suggestion:
+        """The suggestion of a full experiment, at the fidelity that takes away most doubt about it for its price."""
+        assert surrogate.processes is not None
+        where = place(space, full.design)
+        levels = [level for level in fidelities.levels if level == FULL or (where, level) not in tried]
+        x = encoded(space, [full.design] * len(levels), levels)
+        told = surrogate.processes[0].tells(x, encoded(space, [full.design], [FULL])[0])
+        pick = int(np.argmax(told / np.array([fidelities.shares[level] for level in levels])))
+        level = levels[pick]
+        if level == FULL:
+            return replace(full, why=f"{full.why}; a coarser one would tell too little for its price")
+        share = fidelities.shares[level]
+        why = (
+            f"at fidelity {level:g}, which tells {told[pick] / max(told[-1], 1e-9):.0%} of what a full experiment "
+            f"would for {share:.0%} of its price: {full.why}"
+        )
+        forecasts = {
+            objective.name: _forecast(process, x[pick : pick + 1], objective.sign)
+            for objective, process in zip(surrogate.objectives, surrogate.processes, strict=True)
+        }
+        return replace(full, why=why, forecasts=forecasts, cost=fidelities.cost(full.cost, level), fidelity=level)
 
     def _merit(self, better: Improvement, process: GaussianProcess, x: np.ndarray, seed: int) -> np.ndarray:
         """[M]: how good an experiment is, its risk and price apart; a logarithm, but for Thompson's sampling."""

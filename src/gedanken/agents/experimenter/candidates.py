@@ -10,6 +10,7 @@ import numpy as np
 
 from gedanken.errors import ConfigError
 from gedanken.worlds.science.design import DesignSpace
+from gedanken.worlds.science.fidelity import FULL
 from gedanken.worlds.science.parameters import Continuous, Design
 from gedanken.worlds.science.trials import Objective, Trial, TrialState
 
@@ -38,7 +39,12 @@ def candidates(
         count: see `pool`.
         seed: of the spread.
     """
-    taken = {place(space, trial.design) for trial in trials if trial.state not in _FREE}
+    # What was tried coarsely may still be tried for real.
+    taken = {
+        place(space, trial.design)
+        for trial in trials
+        if trial.state not in _FREE and (trial.fidelity == FULL or trial.state is TrialState.ABANDONED)
+    }
     if pool is None:
         drawn = space.draw(count, seed=seed) + _near(space, around, count, np.random.default_rng(seed))
         pool = [tidied for design in drawn if space.allows(tidied := _tidy(space, design))]

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from gedanken.experience.cost import Cost
 from gedanken.worlds.science.design import DesignSpace
+from gedanken.worlds.science.fidelity import FULL
 from gedanken.worlds.science.parameters import Design
 from gedanken.worlds.science.trials import Objective, Trial
 
@@ -35,7 +36,8 @@ class Suggestion:
     forecasts: by objective; empty where the planner expects nothing. chance: the probability that it is better than the
     best so far; None where nothing is known. cost: what it costs at most. why: in words. gain: the improvement that is
     expected of it, in the unit of the only objective. worthwhile: whether what is expected of the best experiments is
-    worth their price; None where nobody said what improvements are worth.
+    worth their price; None where nobody said what improvements are worth. fidelity: how faithful it should be, which
+    forecasts and cost are of.
     """
 
     design: Design
@@ -45,6 +47,7 @@ class Suggestion:
     cost: Cost = field(default_factory=Cost)
     gain: float | None = None
     worthwhile: bool | None = None
+    fidelity: float = FULL
 
 
 @runtime_checkable

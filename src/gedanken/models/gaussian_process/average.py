@@ -97,6 +97,19 @@ class GaussianProcess:
         which = rng.choice(len(self.processes), count, p=self.weights)
         return np.stack([self.processes[k].draw(places, among, rng) for k in which])
 
+    def tells(self, x: np.ndarray, of: np.ndarray) -> np.ndarray:
+        """[M, F], [F] -> [M]: which share of the doubt about `of` one measurement at each of `x` would take away."""
+        places = np.vstack([of[None], x])
+        seen, among = self._places(places), distances(self.groups, places, places)
+        shares = []
+        for process in self.processes:
+            covariance = process.covariance(seen, among)
+            noise = (process.scale * process.hyperparameters.noise) ** 2
+            own = np.maximum(np.diag(covariance), 1e-12)
+            shares.append(np.square(covariance[0, 1:]) / (own[0] * (own[1:] + noise)))
+        found: np.ndarray = self.weights @ np.stack(shares)
+        return found
+
     def foresight(self) -> float:
         """The probability that this model foresees results better than one that knows nothing but how they spread.
 

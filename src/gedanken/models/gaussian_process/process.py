@@ -99,14 +99,21 @@ class Process:
 
     def draw(self, places: Places, among: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """[M]: one function drawn from the posterior, without noise. among: [G, M, M], distances of the places."""
-        cross, middle = self._cross(places)
-        explained = solve_triangular(self.factor, cross, lower=True, check_finite=False)
-        covariance = _kernel(self.hyperparameters, among) - explained.T @ explained
-        if self.trend is not None:
-            covariance += self.trend.covariance(places.features, places.features)
+        _, middle = self._cross(places)
+        covariance = self.covariance(places, among) / self.scale**2
         root = cholesky(covariance + 1e-6 * np.eye(len(middle)), lower=True, check_finite=False)
         drawn: np.ndarray = self.mean + self.scale * (middle + root @ rng.standard_normal(len(middle)))
         return drawn
+
+    def covariance(self, places: Places, among: np.ndarray) -> np.ndarray:
+        """[M, M]: the posterior covariance of the function's values, in squared units of the results."""
+        cross, _ = self._cross(places)
+        explained = solve_triangular(self.factor, cross, lower=True, check_finite=False)
+        found = _kernel(self.hyperparameters, among) - explained.T @ explained
+        if self.trend is not None:
+            found += self.trend.covariance(places.features, places.features)
+        scaled: np.ndarray = self.scale**2 * found
+        return scaled
 
     def left_out(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[N], [N]: what it expects of each result that it has seen from all others, and the standard deviation.
