@@ -71,6 +71,10 @@ def test_it_is_told_in_words_and_again_when_it_is_resumed(capsys: pytest.Capture
         (["--table", "my.csv"], 2, "Which column"),
         (["--table", "my.csv", "--objective", "conversion"], 2, "no such column"),
         (["--world", "snar", "--plannner", "random"], 2, "plannner"),
+        (["--world", "snar", "--earlier", "suzuki"], 2, "other parameters"),
+        (["--world", "snar", "--earlier", "nope"], 2, "no such table"),
+        (["--world", "snar", "--thrift", "-1"], 2, "counts costs"),
+        (["--world", "snar", "--worth", "2", "--currency", "euros"], 2, "does not cost"),
     ],
 )
 def test_bad_input_is_told_and_leaves_no_folder(

@@ -122,6 +122,7 @@ class Campaign:
         source = Path(config.table)
         world = _world(config, source)
         _check_budget(config, world)
+        _planner(config, world)
         folder.mkdir(parents=True, exist_ok=True)
         described = {"schema": SCHEMA_VERSION, "config": dataclasses.asdict(config)}
         if config.table:
@@ -149,7 +150,7 @@ class Campaign:
             recovered = [text for text in (ledger.recovered, experience.recovered) if text]
             closed = close_interrupted(experience)
             recovered += [f"experiment {episode_id} was interrupted; it counts as failed" for episode_id in closed]
-            planner = _planner(config)
+            planner = _planner(config, world)
             opened = cls(folder, name, config, world, planner, ledger, experience, suggestions, recovered)
             result = folder / "result.json"
             if result.exists():
@@ -340,10 +341,12 @@ def _world(config: CampaignConfig, table: Path) -> ExperimentWorld:
     return world
 
 
-def _planner(config: CampaignConfig) -> Planner:
+def _planner(config: CampaignConfig, world: ExperimentWorld) -> Planner:
     if config.planner == "random":
         return Random()
     earlier = tuple(Earlier(tuple(_earlier_trials(name))) for name in config.earlier)
+    for campaign in earlier:
+        campaign.fitted(world.space, world.objectives[0])  # which refuses what does not fit
     return Bayesian(thrift=config.thrift, worth=config.worth, currency=config.currency, earlier=earlier)
 
 
@@ -368,6 +371,12 @@ def _check_budget(config: CampaignConfig, world: ExperimentWorld) -> None:
             given=", ".join(f"{name}={amount}" for name, amount in config.budget.items()) or "nothing",
             expected=f"1 or more of {' or '.join(sorted(charged))}",
             do="such as --budget.experiments 40.",
+        )
+    if config.worth and config.currency not in charged:
+        raise ConfigError(
+            "The worth is told in what an experiment does not cost.",
+            given=f"currency={config.currency}",
+            expected=" or ".join(sorted(charged)),
         )
 
 
