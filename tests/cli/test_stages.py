@@ -125,7 +125,9 @@ def test_the_ledger_tells_balances_and_reading_it_changes_nothing(gedanken, coll
         "unknown": 0,
         "actions": 3,
     }
-    assert (check["budget"], check["spent"]) == (40, 0)
+    assert (check["budget"], check["spent"]) == (2 * (20 + 4 * 10), 0), (
+        "two episodes, and branches from a state of each"
+    )
     assert said.json["unknown"] == []
     assert {name: (collected / name).read_bytes() for name in before} == before
     assert "learn" in gedanken("ledger", collected).out

@@ -37,6 +37,9 @@ SUBJECTS = [
     Subject("Hopper-v5", lambda: make("Hopper-v5")),
     Subject("FrozenLake-v1", lambda: make("FrozenLake-v1")),
     Subject("a measured table", lambda: make("science/fullerenes"), vectors=False),
+    Subject("a reaction", lambda: make("science/coupling_1"), vectors=False),
+    Subject("an emulated table", lambda: make("science_emulated/snar"), vectors=False),
+    Subject("a process", lambda: make("process_control/stirred_tank")),
     Subject("analytic", lambda: World(AnalyticEnv(), {"steps": 1, "micro_usd": 5}).with_horizon(20)),
     Subject("choices", lambda: World(AnalyticEnv(discrete=True), {"steps": 2}, unit="step").with_horizon(20)),
     Subject("paid reset", lambda: World(Scripted(), {"steps": 1}, free_reset=False, unit=3).with_horizon(4)),
@@ -46,12 +49,14 @@ SUBJECTS = [
 def lived(world: World, seed: int, steps: int = 40) -> list[Any]:
     """Everything that some random steps bring; episodes follow each other."""
     world.action_space.seed(seed)
-    told: list[Any] = [world.reset(seed=seed)[0]]
+    world.reset(seed=seed)
+    told: list[Any] = []
     for _ in range(steps):
         observation, reward, terminated, truncated, info = world.step(world.action_space.sample())
-        told += [np.array(observation), reward, terminated, truncated, info["cost"]]
+        parts = observation.values() if isinstance(observation, dict) else [observation]
+        told += [*map(np.array, parts), reward, terminated, truncated, info["cost"]]
         if terminated or truncated:
-            told.append(world.reset()[0])
+            world.reset()
     return told
 
 

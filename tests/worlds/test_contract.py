@@ -19,5 +19,5 @@ def test_every_room_of_this_package_has_a_world_under_test() -> None:
     ours = {name for name, point in plugins.find(GROUP).items() if point.value.startswith("gedanken.")}
     under_test = {subject.make().env.spec.id for subject in SUBJECTS if subject.make().env.spec is not None}
     names = {subject.make().name.partition("/")[0] for subject in SUBJECTS}
-    assert ours == {"robotics", "science"}, "add a Subject to tests/worlds/contract.py"
-    assert "InvertedPendulum-v5" in under_test and "science" in names
+    assert "InvertedPendulum-v5" in under_test, "of the room `robotics`, whose worlds go by their Gymnasium ids"
+    assert ours - {"robotics"} <= names, "add a Subject to tests/worlds/contract.py"

@@ -309,12 +309,14 @@ def store_of(folder: Path, world: World) -> Experience:
 
 
 def run_id(config: RunConfig, world: World) -> str:
-    """Names a run by what it is: its world and its whole configuration.
+    """Names a run by what it is: its world and its configuration.
 
-    Anchors that are off decide nothing, and are no part of it: so a run has the name, and the random numbers, that it
-    had before there were any.
+    Nothing is learned from the branches of a check, and anchors that are off decide nothing. Both are no part of it, so
+    a run has the name, and the random numbers, that it had before there were any.
     """
     described = to_plain(config)
+    for name in ("branches", "branch_actions", "branch_steps"):
+        del described["check"][name]
     if not config.anchors.on:
         del described["anchors"]
     text = json.dumps({"world": world.name, "config": described}, sort_keys=True)
