@@ -49,15 +49,18 @@ SUBJECTS = [
 def lived(world: World, seed: int, steps: int = 40) -> list[Any]:
     """Everything that some random steps bring; episodes follow each other."""
     world.action_space.seed(seed)
-    world.reset(seed=seed)
-    told: list[Any] = []
+    told: list[Any] = arrays(world.reset(seed=seed)[0])
     for _ in range(steps):
         observation, reward, terminated, truncated, info = world.step(world.action_space.sample())
-        parts = observation.values() if isinstance(observation, dict) else [observation]
-        told += [*map(np.array, parts), reward, terminated, truncated, info["cost"]]
+        told += [*arrays(observation), reward, terminated, truncated, info["cost"]]
         if terminated or truncated:
-            world.reset()
+            told += arrays(world.reset()[0])
     return told
+
+
+def arrays(observation: Any) -> list[Any]:
+    """An observation, or its parts."""
+    return [np.array(part) for part in (observation.values() if isinstance(observation, dict) else [observation])]
 
 
 def alike(one: list[Any], other: list[Any]) -> bool:
