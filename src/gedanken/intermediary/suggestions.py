@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +21,10 @@ from gedanken.worlds.science.parameters import Design
 
 @dataclass(frozen=True)
 class Suggested:
-    """A suggestion on record. index: of the experiment's episode. planner: who suggested it."""
+    """A suggestion on record.
+
+    index: of the experiment's episode. planner: who suggested it. expenses: by resource, what it was expected to cost.
+    """
 
     index: int
     planner: str
@@ -29,11 +32,13 @@ class Suggested:
     why: str
     chance: float | None
     forecasts: Mapping[str, Forecast]
+    expenses: Mapping[str, Forecast] = field(default_factory=dict)
 
     @classmethod
     def of(cls, index: int, planner: str, suggestion: Suggestion) -> Self:
         """What is written down of a suggestion."""
-        return cls(index, planner, suggestion.design, suggestion.why, suggestion.chance, suggestion.forecasts)
+        said = suggestion
+        return cls(index, planner, said.design, said.why, said.chance, said.forecasts, said.expenses)
 
 
 class SuggestionLog:
@@ -57,8 +62,9 @@ class SuggestionLog:
 
     def append(self, suggested: Suggested) -> None:
         """Writes one down. On the disk when this returns."""
-        forecasts = {name: forecast._asdict() for name, forecast in suggested.forecasts.items()}
-        entry = {**vars(suggested), "design": dict(suggested.design), "forecasts": forecasts}
+        entry = {**vars(suggested), "design": dict(suggested.design)}
+        for part in ("forecasts", "expenses"):
+            entry[part] = {name: forecast._asdict() for name, forecast in getattr(suggested, part).items()}
         content = f"{json.dumps(entry, allow_nan=False)}\n".encode()
         size = os.fstat(self._handle).st_size
         try:
@@ -91,8 +97,11 @@ def read(path: Path) -> tuple[dict[int, Suggested], int]:
     for number, line in enumerate(content[:whole].splitlines(), 1):
         try:
             found: dict[str, Any] = json.loads(line)
-            forecasts = {name: Forecast(**forecast) for name, forecast in found.pop("forecasts").items()}
-            suggested = Suggested(forecasts=forecasts, **found)
+            parts = {
+                part: {name: Forecast(**forecast) for name, forecast in found.pop(part, {}).items()}
+                for part in ("forecasts", "expenses")
+            }
+            suggested = Suggested(**parts, **found)
         except (ValueError, TypeError, KeyError) as error:
             raise FileError(
                 f"Line {number} of {path.name} cannot be read.", given=error, do="restore the file from a copy."

@@ -188,7 +188,7 @@ def test_what_is_left_out_is_foreseen_as_if_it_had_never_been_seen() -> None:
     rest = np.arange(12) != 4
     by_group = distances(SPACE.groups, x[rest], x[rest])
     without = Process.of(by_group, y[rest], whole.hyperparameters, mean=whole.mean, scale=whole.scale)
-    places = Places(distances(SPACE.groups, x[rest], x[4:5]), np.zeros((1, 0)))
+    places = Places(distances(SPACE.groups, x[rest], x[4:5]), np.zeros((1, 0)), np.ones(1))
     belief = without.predict(places)
     assert mean[4] == pytest.approx(belief.mean[0], rel=1e-6)
     assert std[4] == pytest.approx(belief.total[0], rel=1e-6)

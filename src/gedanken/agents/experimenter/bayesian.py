@@ -4,7 +4,8 @@ A design's merit is the probability of improvement (Kushner 1964) times the expe
 averaged over what the model's hyperparameters may be. The first alone is content with improvements that are next to
 nothing, the second alone goes far out; on the tables that settings are chosen on, the product was never much worse than
 the better of them. Of several objectives it is their hypervolume that is to be improved. Merit is multiplied by the
-learned probability that the experiment succeeds, and divided by its price as far as thrift is asked for.
+learned probability that the experiment succeeds, and divided by what it is expected to cost as far as thrift is asked
+for.
 
 A model that foresees its own results no better than their mean and spread do is not followed: then experiments are
 drawn by chance, the more often the worse it foresees.
@@ -24,6 +25,7 @@ from gedanken.agents.experimenter.acquisition import Improvement, hypervolume_im
 from gedanken.agents.experimenter.candidates import candidates, check_asked, place
 from gedanken.agents.experimenter.contract import Forecast, Price, Suggestion
 from gedanken.agents.experimenter.earlier import Earlier
+from gedanken.agents.experimenter.expense import Expense, learned_expense
 from gedanken.agents.experimenter.surrogate import Surrogate, Waiting, encoded, fit_surrogate
 from gedanken.errors import ConfigError
 from gedanken.experience.cost import Cost
@@ -51,7 +53,7 @@ class Bayesian:
             looks at the first objective alone.
         first: experiments spread over the space before the model is asked; none where there are earlier campaigns.
         explore: whether a model that foresees nothing is left for chance.
-        thrift: how much cost counts: an experiment's merit is divided by its price to this power. 0: not at all.
+        thrift: how much cost counts: an experiment's merit is divided by its expected cost to this power.
         worth: what a unit of the first objective is worth, in minor units of `currency`; a suggestion then says whether
             what is expected of the best experiments is worth their price (Xie et al. 2025, "Cost-aware stopping").
         currency: see `worth`.
@@ -119,7 +121,8 @@ class Bayesian:
                     config=self.model,
                     seed=seed,
                 )
-                pick, suggestion = self._best(space, surrogate, left, price, rng)
+                expense = None if price is None else learned_expense(space, trials, price)
+                pick, suggestion = self._best(space, surrogate, left, expense, rng)
                 if self.fidelities is not None and surrogate.processes is not None:
                     tried = {(place(space, t.design), t.fidelity) for t in trials}
                     suggestion = self._at_a_level(space, surrogate, suggestion, tried, self.fidelities)
@@ -156,9 +159,10 @@ class Bayesian:
         space: DesignSpace,
         surrogate: Surrogate,
         left: Sequence[Design],
-        price: Price | None,
+        expense: Expense | None,
         rng: np.random.Generator,
     ) -> tuple[int, Suggestion]:
+        price = None if expense is None else expense.price
         full = [FULL] * len(left) if surrogate.faithful else None
         x, seed = encoded(space, left, full), int(rng.integers(2**32))
         if surrogate.processes is None:
@@ -170,10 +174,10 @@ class Bayesian:
             better = improvement(first, x, surrogate.seen())
         else:
             better = hypervolume_improvement(surrogate.processes, x, seed=seed)
-        costs = [_cost(price, design) for design in left]
+        costs = {} if expense is None else expense.expected(left)
         merit = self._merit(better, first, x, seed) + np.log(surrogate.success(x))
-        if self.thrift:
-            merit = merit - self.thrift * np.log([max(sum(cost.values()), 1) for cost in costs])
+        if self.thrift and costs:
+            merit = merit - self.thrift * np.log(np.maximum(sum(costs.values()), 1.0))
         foresight = first.foresight()
         by_chance = self.explore and rng.random() < (_SOUND - foresight) / (_SOUND - 0.5)
         pick = int(rng.integers(len(left))) if by_chance else int(np.argmax(merit))
@@ -185,16 +189,18 @@ class Bayesian:
         worthwhile = None
         if self.worth:
             gains = np.exp(better.log_gain) * self.worth
-            worthwhile = bool((gains >= [cost.of(self.currency) for cost in costs]).any())
+            worthwhile = bool((gains >= costs.get(self.currency, np.zeros(len(left)))).any())
         likely, success = math.exp(better.log_chance[pick]), float(surrogate.success(there)[0])
+        expenses = {} if expense is None else expense.forecasts(left[pick], LEVEL)
         suggestion = Suggestion(
             left[pick],
-            _why(forecasts, likely, success, foresight, by_chance=by_chance),
+            _why(forecasts, likely, success, foresight, by_chance=by_chance) + _costing(expenses),
             forecasts,
             likely,
-            costs[pick],
+            _cost(price, left[pick]),
             gain=math.exp(better.log_gain[pick]) if len(forecasts) == 1 else None,
             worthwhile=worthwhile,
+            expenses=expenses,
         )
         return pick, suggestion
 
@@ -225,7 +231,8 @@ class Bayesian:
             objective.name: _forecast(process, x[pick : pick + 1], objective.sign)
             for objective, process in zip(surrogate.objectives, surrogate.processes, strict=True)
         }
-        return replace(full, why=why, forecasts=forecasts, cost=fidelities.cost(full.cost, level), fidelity=level)
+        cost = fidelities.cost(full.cost, level)
+        return replace(full, why=why, forecasts=forecasts, cost=cost, fidelity=level, expenses={})
 
     def _merit(self, better: Improvement, process: GaussianProcess, x: np.ndarray, seed: int) -> np.ndarray:
         """[M]: how good an experiment is, its risk and price apart; a logarithm, but for Thompson's sampling."""
@@ -248,6 +255,10 @@ def _why(forecasts: Mapping[str, Forecast], likely: float, success: float, fores
         return f"by chance, because the model hardly foresees its own results ({foresight:.0%}); {expected}"
     risk = "" if success > 0.99 else f", {success:.0%} that it succeeds"
     return f"a chance of {likely:.0%} to be better than the best so far{risk}; {expected}"
+
+
+def _costing(expenses: Mapping[str, Forecast]) -> str:
+    return "".join(f"; {name} {f.mean:.4g} [{f.low:.4g}, {f.high:.4g}] to be paid" for name, f in expenses.items())
 
 
 def _forecast(process: GaussianProcess, x: np.ndarray, sign: float) -> Forecast:

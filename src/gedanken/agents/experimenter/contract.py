@@ -37,7 +37,7 @@ class Suggestion:
     best so far; None where nothing is known. cost: what it costs at most. why: in words. gain: the improvement that is
     expected of it, in the unit of the only objective. worthwhile: whether what is expected of the best experiments is
     worth their price; None where nobody said what improvements are worth. fidelity: how faithful it should be, which
-    forecasts and cost are of.
+    forecasts and cost are of. expenses: by resource, what it is expected to cost, where that was learned.
     """
 
     design: Design
@@ -48,6 +48,7 @@ class Suggestion:
     gain: float | None = None
     worthwhile: bool | None = None
     fidelity: float = FULL
+    expenses: Mapping[str, Forecast] = field(default_factory=dict)
 
 
 @runtime_checkable

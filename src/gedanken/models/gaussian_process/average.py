@@ -24,6 +24,7 @@ from scipy.stats import t as student
 from gedanken.errors import ConfigError
 from gedanken.models.gaussian_process.density import LogPosterior, PriorConfig
 from gedanken.models.gaussian_process.kernel import distances
+from gedanken.models.gaussian_process.noise import NoiseShape, noise_shape
 from gedanken.models.gaussian_process.process import Belief, Places, Process
 from gedanken.models.gaussian_process.trend import Trend
 from gedanken.worlds.science.design import Group
@@ -62,12 +63,16 @@ class GaussianProcessConfig:
 
 @dataclass(frozen=True, eq=False)
 class GaussianProcess:
-    """K processes and their weights [K], which add up to 1; all have seen the same designs [N, F]."""
+    """K processes and their weights [K], which add up to 1; all have seen the same designs [N, F].
+
+    trend: what earlier campaigns say. noise: how it differs by design; None where nothing shows that it does.
+    """
 
     groups: tuple[Group, ...]
     x: np.ndarray
     y: np.ndarray
     trend: Trend | None
+    noise: NoiseShape | None
     processes: tuple[Process, ...]
     weights: np.ndarray
 
@@ -104,7 +109,7 @@ class GaussianProcess:
         shares = []
         for process in self.processes:
             covariance = process.covariance(seen, among)
-            noise = (process.scale * process.hyperparameters.noise) ** 2
+            noise = np.square(process.scale * process.hyperparameters.noise * seen.relative[1:])
             own = np.maximum(np.diag(covariance), 1e-12)
             shares.append(np.square(covariance[0, 1:]) / (own[0] * (own[1:] + noise)))
         found: np.ndarray = self.weights @ np.stack(shares)
@@ -129,7 +134,7 @@ class GaussianProcess:
 
     def _places(self, x: np.ndarray) -> Places:
         features = np.zeros((len(x), 0)) if self.trend is None else self.trend.features(x)
-        return Places(distances(self.groups, self.x, x), features)
+        return Places(distances(self.groups, self.x, x), features, _shape(self.noise, x))
 
 
 def fit_gaussian_process(
@@ -165,6 +170,8 @@ def fit_gaussian_process(
     mean, scale = float(y.mean()), _scale(y, trend)
     standard = (y - mean) / scale
     by_group, rng = distances(groups, x, x), np.random.default_rng(seed)
+    noise = noise_shape(groups, x, y, length=config.prior.length)
+    shape = _shape(noise, x)
     own = None if trend is None else trend.features(x)
     # With one parameter, both are the same.
     kinds = config.scales if len(by_group) > 1 else config.scales[:1]
@@ -175,19 +182,23 @@ def fit_gaussian_process(
         around = standard
         if followed is not None and own is not None:
             extra, around = followed.covariance(own, own), standard - own @ followed.mean
-        posterior = LogPosterior(by_group, around, config.prior, each=kind == "each", extra=extra)
+        posterior = LogPosterior(by_group, around, config.prior, each=kind == "each", extra=extra, shape=shape)
         mode = _mode(posterior, config.iterations)
         root = _root(posterior, mode)
         places, weights = _around(posterior, mode, root, config.draws, rng)
         processes += [
-            Process.of(by_group, y, posterior.named(at), mean=mean, scale=scale, trend=followed, own=own)
+            Process.of(by_group, y, posterior.named(at), mean=mean, scale=scale, trend=followed, own=own, shape=shape)
             for at in places
         ]
         shares.append(weights)
         evidences.append(posterior(mode)[0] + 0.5 * len(mode) * math.log(2 * math.pi) + np.linalg.slogdet(root)[1])
     between = np.exp(np.array(evidences) - logsumexp(evidences))
     weights = np.concatenate([b * w for b, w in zip(between, shares, strict=True)])
-    return GaussianProcess(tuple(groups), x, y, trend, tuple(processes), weights)
+    return GaussianProcess(tuple(groups), x, y, trend, noise, tuple(processes), weights)
+
+
+def _shape(noise: NoiseShape | None, x: np.ndarray) -> np.ndarray:
+    return np.ones(len(x)) if noise is None else noise(x)
 
 
 def _scale(y: np.ndarray, trend: Trend | None) -> float:

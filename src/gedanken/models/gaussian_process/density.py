@@ -62,6 +62,7 @@ class LogPosterior:
         config: the priors.
         each: whether each parameter has a length scale of its own, or all have the same.
         extra: [N, N], a part of the covariance that does not depend on the vector.
+        shape: [N], each result's noise relative to the vector's.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class LogPosterior:
         *,
         each: bool,
         extra: np.ndarray | float = 0.0,
+        shape: np.ndarray | float = 1.0,
     ) -> None:
         self.by_group, self.y, self.each, self.extra = by_group, y, each, extra
+        self.relative = np.square(np.broadcast_to(shape, len(y)))
         count = len(by_group)
         self.lengths = count if each else 1
         length = math.log(config.length) + 0.5 * math.log(count)
@@ -93,7 +96,7 @@ class LogPosterior:
         squares = scaled.sum(0)
         kernel = signal**2 * matern(squares)
         covariance = kernel + self.extra
-        covariance[np.diag_indices_from(covariance)] += noise**2 + JITTER
+        covariance[np.diag_indices_from(covariance)] += noise**2 * self.relative + JITTER
         factor = cholesky(covariance, lower=True, check_finite=False)
         weights = cho_solve((factor, True), self.y, check_finite=False)
         inverse = cho_solve((factor, True), np.eye(len(self.y)), check_finite=False)
@@ -104,7 +107,7 @@ class LogPosterior:
         gradient = np.r_[
             by_length if self.each else by_length.sum(),
             2.0 * (outer * kernel).sum(),
-            2.0 * noise**2 * np.trace(outer),
+            2.0 * noise**2 * (self.relative @ np.diag(outer)),
         ]
         off = (at - self.prior_mean) / self.prior_std
         prior = -0.5 * off @ off - np.log(self.prior_std).sum() - 0.5 * len(at) * _LOG_2_PI

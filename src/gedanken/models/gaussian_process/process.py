@@ -33,11 +33,13 @@ class Belief(NamedTuple):
 class Places(NamedTuple):
     """M designs as a process sees them.
 
-    across: [G, N, M], distances to its own designs. features: [M, P] of its trend; without one, P is 0.
+    across: [G, N, M], distances to its own designs. features: [M, P] of its trend; without one, P is 0. relative: [M],
+    the noise there, relative to the process's.
     """
 
     across: np.ndarray
     features: np.ndarray
+    relative: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,15 +72,16 @@ class Process:
         scale: float,
         trend: Trend | None = None,
         own: np.ndarray | None = None,
+        shape: np.ndarray | float = 1.0,
     ) -> Self:
-        """Conditions on the distances [G, N, N] of designs and their results [N]."""
+        """Conditions on the distances [G, N, N] of designs and their results [N], of relative noise `shape` [N]."""
         own = np.zeros((len(y), 0)) if trend is None or own is None else own
         covariance = _kernel(hyperparameters, by_group)
         standard = (y - mean) / scale
         if trend is not None:
             covariance += trend.covariance(own, own)
             standard = standard - own @ trend.mean
-        covariance[np.diag_indices_from(covariance)] += hyperparameters.noise**2 + JITTER
+        covariance[np.diag_indices_from(covariance)] += np.square(hyperparameters.noise * np.asarray(shape)) + JITTER
         factor = cholesky(covariance, lower=True, check_finite=False)
         weights = cho_solve((factor, True), standard, check_finite=False)
         return cls(hyperparameters, trend, own, factor, weights, mean, scale)
@@ -94,7 +97,7 @@ class Process:
         return Belief(
             self.mean + self.scale * middle,
             self.scale * np.sqrt(variance),
-            np.full(len(middle), self.scale * self.hyperparameters.noise),
+            self.scale * self.hyperparameters.noise * places.relative,
         )
 
     def draw(self, places: Places, among: np.ndarray, rng: np.random.Generator) -> np.ndarray:
