@@ -227,8 +227,13 @@ TABLES: Mapping[str, AnyTable] = {
             "random": "by chance",
         },
         lines=[
-            Line("USD of reagents", "baumgartner_aniline", "usd"),
-            Line("experiments", "baumgartner_aniline", "experiments"),
+            Line("baumgartner_aniline, USD of reagents", "baumgartner_aniline", "usd"),
+            Line("baumgartner_aniline, experiments", "baumgartner_aniline", "experiments"),
+            *(
+                Line(f"coupling_{case}, {label}", f"coupling_{case}", metric)
+                for case in range(1, 6)
+                for label, metric in (("hours of the reactor", "hours"), ("experiments", "experiments"))
+            ),
         ],
         digits=2,
     ),
