@@ -34,9 +34,9 @@ from benchmarks.science import START
 from gedanken.agents.experimenter import Bayesian, Planner, Random
 from gedanken.experience.cost import Cost
 from gedanken.models.gaussian_process import GaussianProcessConfig
-from gedanken.worlds.science.design import DesignSpace
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Design
 from gedanken.worlds.science.kinetics import REACTIONS, ReactionEnv
-from gedanken.worlds.science.parameters import Design
 from gedanken.worlds.science.priced import aniline_coupling
 from gedanken.worlds.science.table import shipped
 from gedanken.worlds.science.trials import Objective, Trial, TrialState

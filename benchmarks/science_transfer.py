@@ -31,8 +31,8 @@ import tyro
 from benchmarks.results import Figure, Results
 from benchmarks.science import MOST, goal
 from gedanken.agents.experimenter import Bayesian, Earlier
-from gedanken.worlds.science.design import DesignSpace
-from gedanken.worlds.science.parameters import Categorical, Continuous, Integer, Parameter
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Categorical, Continuous, Integer, Parameter
 from gedanken.worlds.science.table import MeasuredTable, shipped
 from gedanken.worlds.science.trials import Trial, TrialState
 

@@ -18,9 +18,9 @@ from gedanken.experience.cost import Budget, Cost
 from gedanken.intermediary.lab_config import FILE, LabConfig
 from gedanken.intermediary.laboratory import Laboratory
 from gedanken.intermediary.sheet import SHEET, read_sheet
-from gedanken.worlds.science.design import DesignSpace, Linear
+from gedanken.worlds.design import DesignSpace, Linear
+from gedanken.worlds.parameters import Categorical, Continuous, Integer
 from gedanken.worlds.science.fidelity import Fidelities
-from gedanken.worlds.science.parameters import Categorical, Continuous, Integer
 from gedanken.worlds.science.prices import PriceList
 from gedanken.worlds.science.table import MeasuredTable
 from gedanken.worlds.science.trials import Objective, TrialState

@@ -21,8 +21,8 @@ from gedanken.intermediary.laboratory import Laboratory
 from gedanken.intermediary.sheet import SHEET, read_sheet
 from gedanken.report.experiments import write_campaign_report
 from gedanken.report.markup import amounts
-from gedanken.worlds.science.design import DesignSpace
-from gedanken.worlds.science.parameters import Categorical, Continuous, Parameter
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Categorical, Continuous, Parameter
 from gedanken.worlds.science.prices import PriceList
 from gedanken.worlds.science.table import MeasuredTable, from_csv
 from gedanken.worlds.science.trials import Objective, Trial, TrialState

@@ -34,13 +34,13 @@ from gedanken.intermediary.stages import Status, Watch
 from gedanken.intermediary.suggestions import Suggested, SuggestionLog
 from gedanken.worlds import identity
 from gedanken.worlds.act import act
+from gedanken.worlds.design import DesignSpace
 from gedanken.worlds.ledger import Ledger
+from gedanken.worlds.parameters import Design
 from gedanken.worlds.registry import make as make_world
 from gedanken.worlds.resume import close_interrupted, next_episode_index
-from gedanken.worlds.science.design import DesignSpace
 from gedanken.worlds.science.experiment import ExperimentWorld
 from gedanken.worlds.science.measured import MeasuredEnv, measured_world
-from gedanken.worlds.science.parameters import Design
 from gedanken.worlds.science.table import from_csv, shipped
 from gedanken.worlds.science.trials import Objective, Trial, TrialState
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from gedanken.intermediary.suggestions import Suggested
+from gedanken.worlds.parameters import Design
 from gedanken.worlds.science.fidelity import FULL
-from gedanken.worlds.science.parameters import Design
 from gedanken.worlds.science.trials import Objective, Trial
 
 

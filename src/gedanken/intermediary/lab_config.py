@@ -12,7 +12,7 @@ import yaml
 from gedanken.errors import ConfigError, FileError
 from gedanken.experience.cost import Budget
 from gedanken.experience.files import write_text
-from gedanken.worlds.science.design import DesignSpace
+from gedanken.worlds.design import DesignSpace
 from gedanken.worlds.science.fidelity import Fidelities
 from gedanken.worlds.science.prices import PriceList
 from gedanken.worlds.science.trials import Objective

@@ -32,10 +32,10 @@ from gedanken.intermediary.run import LEARN
 from gedanken.intermediary.sheet import SHEET, Line, write_sheet
 from gedanken.intermediary.suggestions import Suggested, SuggestionLog
 from gedanken.intermediary.trial_log import Standing, TrialLog
+from gedanken.worlds.design import DesignSpace
 from gedanken.worlds.ledger import Ledger, digest_of
-from gedanken.worlds.science.design import DesignSpace
+from gedanken.worlds.parameters import Design
 from gedanken.worlds.science.fidelity import FULL, Fidelities
-from gedanken.worlds.science.parameters import Design
 from gedanken.worlds.science.table import MeasuredTable
 from gedanken.worlds.science.trials import Objective, Trial, TrialState
 

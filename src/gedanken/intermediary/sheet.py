@@ -14,8 +14,8 @@ from gedanken.errors import ConfigError, FileError
 from gedanken.experience.files import write_text
 from gedanken.intermediary.lab_config import LabConfig
 from gedanken.intermediary.suggestions import Suggested
+from gedanken.worlds.parameters import Value
 from gedanken.worlds.science.fidelity import FULL
-from gedanken.worlds.science.parameters import Value
 from gedanken.worlds.science.trials import Trial, TrialState
 
 SHEET = "trials.csv"

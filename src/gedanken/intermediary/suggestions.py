@@ -16,7 +16,7 @@ from typing import Any, Self
 from gedanken.agents.experimenter.contract import Forecast, Suggestion
 from gedanken.errors import FileError
 from gedanken.experience.files import sync, sync_folder
-from gedanken.worlds.science.parameters import Design
+from gedanken.worlds.parameters import Design
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,11 @@ def read(path: Path) -> tuple[dict[int, Suggested], int]:
     for number, line in enumerate(content[:whole].splitlines(), 1):
         try:
             found: dict[str, Any] = json.loads(line)
-            parts = {
-                part: {name: Forecast(**forecast) for name, forecast in found.pop(part, {}).items()}
+            forecasts, expenses = (
+                {name: Forecast(**forecast) for name, forecast in found.pop(part, {}).items()}
                 for part in ("forecasts", "expenses")
-            }
-            suggested = Suggested(**parts, **found)
+            )
+            suggested = Suggested(forecasts=forecasts, expenses=expenses, **found)
         except (ValueError, TypeError, KeyError) as error:
             raise FileError(
                 f"Line {number} of {path.name} cannot be read.", given=error, do="restore the file from a copy."

@@ -17,8 +17,8 @@ from gedanken.report.drawing import band, diagonal
 from gedanken.report.markup import Canvas, amounts, duration, missing, number, pairs, table, text
 from gedanken.report.page import document, write_page
 from gedanken.report.theme import colour, figure
-from gedanken.worlds.science.design import DesignSpace
-from gedanken.worlds.science.parameters import Categorical, Design, Integer, Parameter, Value
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Categorical, Design, Integer, Parameter, Value
 from gedanken.worlds.science.trials import Objective, Trial
 
 NAME = "report.html"

@@ -4,8 +4,8 @@ import pytest
 from gedanken.agents.experimenter import Bayesian
 from gedanken.agents.experimenter.expense import learned_expense
 from gedanken.experience.cost import Cost
-from gedanken.worlds.science.design import DesignSpace
-from gedanken.worlds.science.parameters import Continuous, Design
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Continuous, Design
 from gedanken.worlds.science.trials import Objective, Trial, TrialState
 
 SPACE = DesignSpace((Continuous("a", 0, 1),))

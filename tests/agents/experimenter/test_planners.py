@@ -12,9 +12,9 @@ from gedanken.agents.experimenter.acquisition import hypervolume_improvement, im
 from gedanken.errors import ConfigError
 from gedanken.experience.cost import Cost
 from gedanken.models.gaussian_process import GaussianProcessConfig, PriorConfig, fit_gaussian_process
-from gedanken.worlds.science.design import DesignSpace, Linear
+from gedanken.worlds.design import DesignSpace, Linear
+from gedanken.worlds.parameters import Categorical, Continuous, Design
 from gedanken.worlds.science.fidelity import Fidelities
-from gedanken.worlds.science.parameters import Categorical, Continuous, Design
 from gedanken.worlds.science.trials import Objective, Trial, TrialState
 
 SPACE = DesignSpace((Continuous("a", 0, 10), Continuous("b", 0, 1), Categorical("c", ("x", "y"))))

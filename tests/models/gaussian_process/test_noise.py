@@ -1,10 +1,9 @@
 import numpy as np
-import pytest
 
 from gedanken.models.gaussian_process import fit_gaussian_process
 from gedanken.models.gaussian_process.noise import noise_shape
-from gedanken.worlds.science.design import DesignSpace
-from gedanken.worlds.science.parameters import Continuous
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Continuous
 
 SPACE = DesignSpace((Continuous("a", 0, 1),))
 

@@ -19,8 +19,8 @@ from gedanken.models.gaussian_process import (
 from gedanken.models.gaussian_process.density import LogPosterior
 from gedanken.models.gaussian_process.kernel import distances, matern, matern_slope
 from gedanken.models.gaussian_process.process import Places
-from gedanken.worlds.science.design import DesignSpace
-from gedanken.worlds.science.parameters import Categorical, Continuous
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Categorical, Continuous
 
 SPACE = DesignSpace((Continuous("a", 0, 1), Continuous("b", 0, 1), Categorical("c", ("x", "y", "z"))))
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gedanken.errors import ConfigError
-from gedanken.worlds.science.design import DesignSpace
-from gedanken.worlds.science.parameters import Categorical, Continuous
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Categorical, Continuous
 from gedanken.worlds.science.prices import PriceList
 
 SPACE = DesignSpace(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gedanken.errors import ConfigError, FileError
+from gedanken.worlds.parameters import Categorical, Continuous, Integer
 from gedanken.worlds.science import table as tables
-from gedanken.worlds.science.parameters import Categorical, Continuous, Integer
 from gedanken.worlds.science.table import catalogue, from_csv, shipped
 from gedanken.worlds.science.trials import Objective
 

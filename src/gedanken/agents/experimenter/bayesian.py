@@ -30,9 +30,9 @@ from gedanken.agents.experimenter.surrogate import Surrogate, Waiting, encoded, 
 from gedanken.errors import ConfigError
 from gedanken.experience.cost import Cost
 from gedanken.models.gaussian_process.average import GaussianProcess, GaussianProcessConfig
-from gedanken.worlds.science.design import DesignSpace
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Design
 from gedanken.worlds.science.fidelity import FULL, Fidelities
-from gedanken.worlds.science.parameters import Design
 from gedanken.worlds.science.trials import Objective, Trial
 
 LEVEL = 0.9

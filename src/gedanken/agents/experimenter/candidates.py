@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from gedanken.errors import ConfigError
-from gedanken.worlds.science.design import DesignSpace
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Continuous, Design
 from gedanken.worlds.science.fidelity import FULL
-from gedanken.worlds.science.parameters import Continuous, Design
 from gedanken.worlds.science.trials import Objective, Trial, TrialState
 
 _FREE = (TrialState.CANDIDATE, TrialState.FAILED, TrialState.STALE)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from gedanken.experience.cost import Cost
-from gedanken.worlds.science.design import DesignSpace
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Design
 from gedanken.worlds.science.fidelity import FULL
-from gedanken.worlds.science.parameters import Design
 from gedanken.worlds.science.trials import Objective, Trial
 
 Price = Callable[[Design], Cost]

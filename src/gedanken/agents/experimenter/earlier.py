@@ -10,8 +10,8 @@ import numpy as np
 from gedanken.errors import ConfigError
 from gedanken.models.gaussian_process.average import GaussianProcess, GaussianProcessConfig, fit_gaussian_process
 from gedanken.models.gaussian_process.trend import Trend
-from gedanken.worlds.science.design import DesignSpace
-from gedanken.worlds.science.parameters import Categorical
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Categorical
 from gedanken.worlds.science.trials import Objective, Trial
 
 _LIKELIEST = GaussianProcessConfig(draws=1)

@@ -14,8 +14,8 @@ from scipy.stats import norm
 
 from gedanken.agents.experimenter.contract import Forecast, Price
 from gedanken.models.gaussian_process.average import GaussianProcess, GaussianProcessConfig, fit_gaussian_process
-from gedanken.worlds.science.design import DesignSpace
-from gedanken.worlds.science.parameters import Design
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Design
 from gedanken.worlds.science.trials import Trial, TrialState
 
 _ENDED = (TrialState.COMPLETED, TrialState.EARLY_STOPPED, TrialState.FAILED)

@@ -11,8 +11,8 @@ import numpy as np
 from gedanken.agents.experimenter.candidates import candidates, check_asked
 from gedanken.agents.experimenter.contract import Price, Suggestion
 from gedanken.experience.cost import Cost
-from gedanken.worlds.science.design import DesignSpace
-from gedanken.worlds.science.parameters import Design
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Design
 from gedanken.worlds.science.trials import Objective, Trial
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from gedanken.agents.experimenter.earlier import Earlier, trend_of
 from gedanken.models.gaussian_process.average import GaussianProcess, GaussianProcessConfig, fit_gaussian_process
 from gedanken.models.gaussian_process.trend import Trend
-from gedanken.worlds.science.design import DesignSpace, Group
+from gedanken.worlds.design import DesignSpace, Group
+from gedanken.worlds.parameters import Design
 from gedanken.worlds.science.fidelity import FULL
-from gedanken.worlds.science.parameters import Design
 from gedanken.worlds.science.trials import Objective, Trial, TrialState
 
 _LEAST, _MOST = 0.02, 0.98

@@ -27,7 +27,7 @@ from gedanken.models.gaussian_process.kernel import distances
 from gedanken.models.gaussian_process.noise import NoiseShape, noise_shape
 from gedanken.models.gaussian_process.process import Belief, Places, Process
 from gedanken.models.gaussian_process.trend import Trend
-from gedanken.worlds.science.design import Group
+from gedanken.worlds.design import Group
 
 _STARTS = (0.0, math.log(0.25))
 """Where the search for the mode begins, as logarithms of multiples of the prior's median length scale."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from gedanken.models.gaussian_process.average import GaussianProcessConfig, fit_gaussian_process
+from gedanken.worlds.parameters import Design
 from gedanken.worlds.science.experiment import ExperimentEnv, ExperimentPrices, ExperimentWorld, experiment_world
-from gedanken.worlds.science.parameters import Design
 from gedanken.worlds.science.priced import PRICES
 from gedanken.worlds.science.table import MeasuredTable, shipped
 

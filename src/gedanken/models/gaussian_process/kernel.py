@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gedanken.worlds.science.design import Group
+from gedanken.worlds.design import Group
 
 _ROOT_5 = math.sqrt(5.0)
 

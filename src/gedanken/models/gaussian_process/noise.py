@@ -17,7 +17,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import digamma, polygamma
 
 from gedanken.models.gaussian_process.kernel import distances, matern
-from gedanken.worlds.science.design import Group
+from gedanken.worlds.design import Group
 
 _LEAST = 5
 """Designs with replicates, before a pattern is looked for."""

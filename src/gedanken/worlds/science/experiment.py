@@ -15,8 +15,8 @@ import numpy as np
 
 from gedanken.errors import ConfigError
 from gedanken.experience.cost import Cost
-from gedanken.worlds.science.design import DesignSpace
-from gedanken.worlds.science.parameters import Design
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Design
 from gedanken.worlds.science.trials import Objective
 from gedanken.worlds.world import World
 

@@ -18,9 +18,9 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from gedanken.errors import ConfigError
-from gedanken.worlds.science.design import DesignSpace
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Categorical, Continuous, Design
 from gedanken.worlds.science.experiment import ExperimentEnv, ExperimentWorld, experiment_world
-from gedanken.worlds.science.parameters import Categorical, Continuous, Design
 from gedanken.worlds.science.trials import Objective
 
 _GAS = 8.314e-3

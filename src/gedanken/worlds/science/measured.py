@@ -9,9 +9,9 @@ import gymnasium as gym
 import numpy as np
 
 from gedanken.errors import ConfigError
-from gedanken.worlds.science.design import DesignSpace
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Design
 from gedanken.worlds.science.experiment import ExperimentEnv, ExperimentPrices, ExperimentWorld, experiment_world
-from gedanken.worlds.science.parameters import Design
 from gedanken.worlds.science.table import MeasuredTable
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from gedanken.worlds.science.parameters import Design
+from gedanken.worlds.parameters import Design
 
 _TRIFLATE = 0.91 * 0.040
 """mmol in a droplet; everything else is counted in equivalents of it."""

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from gedanken.errors import ConfigError
 from gedanken.experience.cost import Cost
-from gedanken.worlds.science.design import DesignSpace
-from gedanken.worlds.science.parameters import Categorical, Design
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Categorical, Design
 
 EACH = "each"
 """In a price list, what every experiment costs, whatever its design."""

@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from gedanken.errors import ConfigError, FileError
-from gedanken.worlds.science.design import DesignSpace
-from gedanken.worlds.science.parameters import Categorical, Continuous, Design, Integer, Parameter
+from gedanken.worlds.design import DesignSpace
+from gedanken.worlds.parameters import Categorical, Continuous, Design, Integer, Parameter
 from gedanken.worlds.science.trials import Objective
 
 _TABLES = files("gedanken.worlds.science") / "tables"

@@ -9,7 +9,7 @@ from typing import Literal
 
 from gedanken.errors import ConfigError
 from gedanken.experience.cost import Cost
-from gedanken.worlds.science.parameters import Design
+from gedanken.worlds.parameters import Design
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gedanken.errors import ConfigError
-from gedanken.worlds.science.design import DesignSpace, Linear
-from gedanken.worlds.science.parameters import Categorical, Continuous, Integer
+from gedanken.worlds.design import DesignSpace, Linear
+from gedanken.worlds.parameters import Categorical, Continuous, Integer
 
 SPACE = DesignSpace(
     (

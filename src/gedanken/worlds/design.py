@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from gedanken.errors import ConfigError
-from gedanken.worlds.science.parameters import Categorical, Continuous, Design, Integer, Parameter
+from gedanken.worlds.parameters import Categorical, Continuous, Design, Integer, Parameter
 
 _DRAWS_A_DESIGN = 256
 """How many points are tried for each that is wanted, before a space counts as one that constraints leave empty."""
