@@ -1,0 +1,1 @@
+"""Machine learning engineering: an action is a program, its price is compute, its outcome a score on unseen data."""
