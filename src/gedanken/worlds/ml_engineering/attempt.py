@@ -61,8 +61,8 @@ class Attempt:
 
     stage: how far it came, as a number: 0 where it did not start, one more for each of `harness.STAGES`, and `VALID`
     with a valid answer. validation: what an agent may know; hidden: what only the record may. startup_ms: processor
-    time until it read the data, mostly imports; None where it did not come so far. error: the last line of what it complained of. output:
-    the end of what it printed.
+    time until it read the data, mostly imports; None where it did not come so far. error: the last line of what it
+    complained of. output: the end of what it printed.
     """
 
     verdict: Verdict
@@ -182,7 +182,7 @@ def write_files(task: Task, folder: Path, *, share: float = 1.0) -> None:
 
 
 def _stages(path: Path) -> dict[int, int]:
-    """Stage -> processor time in milliseconds until it was reached. Whatever a program did to that file, `VALID` it cannot claim."""
+    """Stage -> milliseconds of processor time until it was reached; whatever that file says, `VALID` is not one."""
     try:
         with path.open("rb") as file:
             lines = file.read(_MOST_STAGES).splitlines()
