@@ -53,7 +53,8 @@ REBOUND = 120.0
 RATES = (0.1, 0.5)
 
 
-class Actions(NamedTuple):
+@dataclass(frozen=True)
+class Actions:
     """What each action brings on average, [K], and its typical seconds, [K]."""
 
     rewards: np.ndarray
@@ -62,7 +63,9 @@ class Actions(NamedTuple):
     def __call__(self, action: int, rng: np.random.Generator) -> Result:
         """One run."""
         noise, jitter = rng.standard_normal(2)
-        return Result(self.rewards[action] + NOISE * noise, self.durations[action] * float(np.exp(JITTER * jitter)))
+        return Result(
+            float(self.rewards[action] + NOISE * noise), float(self.durations[action] * np.exp(JITTER * jitter))
+        )
 
 
 SECONDS = np.array([0.5, 1.0, 3.0, 20.0, 60.0])
@@ -78,7 +81,7 @@ class Args:
     """Bias and learning with actions of different durations."""
 
     seeds: int = 20
-    windows: int = 10
+    windows: int = 20
     seconds: float = 1_800.0
 
 
@@ -169,7 +172,8 @@ def gradient(runs: Columns, weighed: bool) -> np.ndarray:
     """The policy gradient with respect to the logits, [K], as `policy_gradient_loss` has it (a test compares)."""
     weights = duration_weights(runs.durations) if weighed else np.ones(len(runs.actions))
     better: Any = weights * advantages(runs.rewards, weights=weights)  # type: ignore[arg-type]
-    return np.bincount(runs.actions, better, len(POLICY)) / len(better) - POLICY * better.mean()
+    found: np.ndarray = np.bincount(runs.actions, better, len(POLICY)) / len(better) - POLICY * better.mean()
+    return found
 
 
 def compared(whole: np.ndarray, batched: np.ndarray, true: np.ndarray, paid: int, took: float) -> list[Figure]:

@@ -6,9 +6,10 @@ is biased towards short actions; each advantage times its duration over the batc
 
 Whether runs do arrive like that depends on who runs them. They do where each worker keeps to one action or task, and
 runs it again and again. Where a worker draws from the policy anew whenever it is free, the share of an action among all
-runs that end is pi(a) in the long run, whatever it takes (each draw ends, and makes one run); there the plain gradient
-has no bias but at the beginning, and the weights bring one in, towards long actions.
-`benchmarks/ml_duration.py` measures both.
+runs that end is pi(a) in the long run, whatever it takes (each draw ends, and makes one run). There the plain gradient
+has no bias but at the beginning, and the weights bring one in, towards long actions. No weights bring back runs that
+are stopped before they end. And the mean of a batch is one over few runs: where most batches hold no long run, those
+that do weigh it by too little, and much of the bias stays. `benchmarks/ml_duration.py` measures all of this.
 """
 
 from __future__ import annotations
