@@ -17,7 +17,9 @@ its 16 workers work:
 `windows` windows a seed, against the true one. Metrics: `cosine`, `relative_error` (the distance over the true one's
 length), `relative_error_in_batches` (of the average gradient of batches of 16, in the order in which runs end),
 `slow_share` (of the runs, of the action that takes 60 s; it has 0.15 of the policy). `expected` is the average over all
-seeds, under seed 0: its error is bias, where that of one seed is noise as well.
+seeds, under seed 0: its error is bias, where that of one seed is noise as well. A sixteenth of it is no matter of
+durations: a mean over 16 independent draws (a batch, or the actions of 16 bound workers) contains each run itself, and
+shortens the gradient by that much.
 
 `duration_learning`: the best action's probability after 1,800 simulated seconds (`best_probability_lr_...`), and how
 many runs were over by then, for two learning rates; where the best action is the slowest, and where it is the fastest.
