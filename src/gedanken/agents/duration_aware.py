@@ -122,12 +122,13 @@ class PolicyGradient:
     """Changes a `SoftmaxPolicy` by batches of finished runs. Runs drawn by an earlier policy count as its own.
 
     Attributes:
-        duration_aware: whether runs are weighed by their durations, in the gradient and in the batch's mean.
+        duration_aware: whether runs are weighed by their durations, in the gradient and in the batch's mean; which is
+            right depends on how runs arrive (see above), so it has to be said.
         learning_rate: of gradient ascent, per unit of reward.
         momentum: 0 for none.
     """
 
-    duration_aware: bool = True
+    duration_aware: bool
     learning_rate: float = 0.3
     momentum: float = 0.0
 

@@ -121,6 +121,10 @@ class Foresight:
         )
         return found
 
+    def encoded(self, designs: Sequence[Design]) -> np.ndarray:
+        """[M, F]: programs as the processes take them."""
+        return SPACE.encode(designs)
+
     @property
     def startup_ms(self) -> float:
         """What a program takes besides its work."""

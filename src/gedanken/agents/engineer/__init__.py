@@ -1,0 +1,7 @@
+"""Agents that do machine learning engineering: whoever says which program to run next."""
+
+from gedanken.agents.engineer.contract import Engineer, Proposal, Tried
+from gedanken.agents.engineer.foreseeing import Foreseeing
+from gedanken.agents.engineer.search import Evolution, RandomSearch
+
+__all__ = ["Engineer", "Evolution", "Foreseeing", "Proposal", "RandomSearch", "Tried"]

@@ -1,0 +1,92 @@
+"""Search without a model: by chance, and by changing what has been best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gedanken.agents.engineer.contract import Proposal, Tried
+from gedanken.errors import ConfigError
+from gedanken.worlds.ml_engineering.metrics import Kind
+from gedanken.worlds.ml_engineering.pipelines import SPACE, crossed, drawn, mutated, program, sensible
+from gedanken.worlds.parameters import Design
+
+_ATTEMPTS = 20
+"""How often a program that is new is looked for near the best ones."""
+
+
+@dataclass(frozen=True)
+class RandomSearch:
+    """Draws programs from the whole space."""
+
+    name: ClassVar[str] = "random"
+
+    def propose(
+        self, kind: Kind, tried: Sequence[Tried], *, left_ms: float, limit_ms: float, seed: int
+    ) -> Proposal | None:
+        del tried, limit_ms
+        if left_ms <= 0:
+            return None
+        design = drawn(kind, 1, seed=seed)[0]
+        return Proposal(program(design, kind), design, "by chance")
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """Tries what is sensible, then changes and crosses the best.
+
+    Attributes:
+        parents: how many of the best are changed.
+        crossing: how often two of them are crossed first.
+    """
+
+    name: ClassVar[str] = "evolution"
+
+    parents: int = 5
+    crossing: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.parents < 1 or not 0 <= self.crossing <= 1:
+            raise ConfigError(
+                "Not a way of changing programs.",
+                given=f"parents={self.parents}, crossing={self.crossing}",
+                expected="one parent or more, crossing from 0 to 1",
+            )
+
+    def propose(
+        self, kind: Kind, tried: Sequence[Tried], *, left_ms: float, limit_ms: float, seed: int
+    ) -> Proposal | None:
+        del limit_ms
+        if left_ms <= 0:
+            return None
+        rng = np.random.default_rng(seed)
+        known = {place(one.design) for one in tried if one.design is not None}
+        for design in sensible(kind):
+            if place(design) not in known:
+                return Proposal(program(design, kind), design, "what is usually tried first")
+        best = best_designs(tried, self.parents)
+        if not best:
+            design = drawn(kind, 1, seed=seed)[0]
+            return Proposal(program(design, kind), design, "by chance, because nothing has worked yet")
+        for _ in range(_ATTEMPTS):
+            parent = best[int(rng.integers(len(best)))]
+            if rng.random() < self.crossing:
+                parent = crossed(parent, best[int(rng.integers(len(best)))], kind, rng)
+            design = mutated(parent, kind, rng)
+            if place(design) not in known:
+                break
+        return Proposal(program(design, kind), design, "one of the best, changed")
+
+
+def best_designs(tried: Sequence[Tried], count: int) -> list[Design]:
+    """The designs of the best programs, the best first."""
+    scored = [(one.skill, one.design) for one in tried if one.skill is not None and one.design is not None]
+    return [design for _, design in sorted(scored, key=lambda pair: -pair[0])[:count]]
+
+
+def place(design: Design) -> tuple[Any, ...]:
+    """What tells a design from others: its values, numbers to four digits, as they stand in its program."""
+    return tuple(float(f"{v:.4g}") if isinstance(v := design[name], float) else v for name in SPACE.names)
