@@ -34,6 +34,7 @@ import numpy as np
 import pandas as pd
 import tyro
 
+from gedanken.models.attempts.features import TASK_FEATURES, task_features
 from gedanken.worlds.ml_engineering import harness
 from gedanken.worlds.ml_engineering.attempt import SOLUTION, VALID, write_files
 from gedanken.worlds.ml_engineering.grading import Refused, grade
@@ -72,7 +73,19 @@ def main(args: Args) -> None:
             known = pd.concat([known, pd.DataFrame(rows)], ignore_index=True)
             known.to_parquet(args.out, compression="zstd", index=False)
             ok = sum(row["verdict"] == "ok" for row in rows)
+            _write_features(args.out.with_suffix(".json"), sorted(set(known["task"])))
             print(f"{name}: {ok} of {len(rows)} ok, {sum(row['work_ms'] for row in rows) / 1e3:.0f} s", flush=True)
+
+
+def _write_features(path: Path, known: list[str]) -> None:
+    """The features of the tasks, so that nobody has to compute them again."""
+    before = json.loads(path.read_text())["tasks"] if path.exists() else {}
+    rows = {name: before[name] if name in before else _rounded(task_features(shipped(name))) for name in known}
+    path.write_text(json.dumps({"features": list(TASK_FEATURES), "tasks": rows}, indent=1))
+
+
+def _rounded(row: np.ndarray) -> list[float]:
+    return [float(f"{value:.6g}") for value in row]
 
 
 def designs_of(task: Task, count: int) -> list[Design]:

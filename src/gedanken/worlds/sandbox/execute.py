@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -203,7 +204,7 @@ def _watch(
         if len(family) > limits.processes + _OWN:
             return Status.PROCESSES
         used.look(family)
-        if now - began > limits.seconds:
+        if now - began > limits.seconds or used.cpu > (limits.cpu_seconds or math.inf):
             return Status.TIMEOUT
         if used.peak > limits.memory_mb << 20:
             return Status.MEMORY

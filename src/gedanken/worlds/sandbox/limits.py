@@ -20,6 +20,7 @@ class Limits:
         disk_mb: in its folder, and as much again in /tmp and in shared memory.
         output_kb: on stdout and stderr; what is kept is the end of it.
         processes: at once, threads not counted.
+        cpu_seconds: of processor time; None where only the clock counts.
     """
 
     seconds: float = 60.0
@@ -27,10 +28,11 @@ class Limits:
     disk_mb: int = 256
     output_kb: int = 1_024
     processes: int = 32
+    cpu_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("seconds", "memory_mb", "disk_mb", "output_kb", "processes"):
-            if not getattr(self, name) > 0:
+        for name in ("seconds", "memory_mb", "disk_mb", "output_kb", "processes", "cpu_seconds"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ConfigError(f"The limit `{name}` leaves nothing.", given=getattr(self, name), expected="above 0")
 
     def set_own(self) -> None:
