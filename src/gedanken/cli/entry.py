@@ -46,6 +46,7 @@ COMMANDS = {
 }
 
 ROOMS = {
+    ("run", "ml-engineering"): Command("engineering", "Engineer", "programs for a task, until the budget is spent"),
     ("run", "science"): Command("experiments", "Experiment", "a campaign of experiments, until the budget is spent"),
     ("science", "init"): Command("laboratory", "Init", "make a laboratory from a table, a description or by questions"),
     ("science", "ask"): Command("laboratory", "Ask", "suggest experiments"),
@@ -54,6 +55,9 @@ ROOMS = {
     ("science", "report"): Command("laboratory", "Report", "write the laboratory's report"),
 }
 """Commands that are others in some rooms: by the command and the word behind it."""
+
+_EXTRAS = dict.fromkeys(("sklearn", "lightgbm", "pandas"), "ml-engineering")
+"""Modules that only an extra brings, and which."""
 
 _EXAMPLE = "gedanken run robotics --world InvertedPendulum-v5 --budget.steps 1500"
 
@@ -115,7 +119,16 @@ def _dispatch(words: list[str], as_json: bool) -> int:
         )
     os.environ.update(thread_environment(_threads(words)))
     command, rest = found(words)
-    kind: Any = getattr(import_module(f"gedanken.cli.{command.module}"), command.name)
+    try:
+        kind: Any = getattr(import_module(f"gedanken.cli.{command.module}"), command.name)
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        raise ConfigError(
+            f"`gedanken {' '.join(words[:2])}` needs what is not installed.",
+            given=f"no module {error.name!r}",
+            do=f"pip install 'gedanken[{_EXTRAS[error.name]}]'",
+        ) from error
     asked = kind.parse(rest)
     # With --json only the answer may reach stdout, whatever a library prints.
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():

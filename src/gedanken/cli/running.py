@@ -66,6 +66,11 @@ class Resume(Options):
     def __call__(self) -> Answer:
         if is_campaign(self.run):
             return go_on(self.run, self.budget, self)
+        if (self.run / "engineering.json").exists():
+            # What it needs is an extra, which nobody else has to have.
+            from gedanken.cli.engineering import go_on as go_on_engineering
+
+            return go_on_engineering(self.run, self.budget, self)
         enable_compilation_cache()
         raise_budget(self.run, self.budget)
         if (self.run / "result.json").exists():

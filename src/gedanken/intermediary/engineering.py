@@ -1,5 +1,4 @@
-"""A campaign of machine learning engineering: programs are proposed, foretold, paid for, run side by side and learned
-from.
+"""A campaign of machine learning engineering: programs are foretold, paid for, run side by side and learned from.
 
 A folder holds everything: the task as it was, the ledger, the log of attempts, and the best solution with what it needs
 to run by itself. A reservation covers one program at its limits; what it did use is billed when it has ended, in
@@ -14,7 +13,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from gedanken.experience.files import write_text
 from gedanken.intermediary.attempt_log import AttemptLog, Entry, Hidden
 from gedanken.intermediary.engineered import Engineered, engineered
 from gedanken.intermediary.run import LEARN, SCHEMA_VERSION
+from gedanken.intermediary.stages import Status, Watch
 from gedanken.models.attempts.features import task_features
 from gedanken.models.attempts.known import known_heads
 from gedanken.worlds.ledger import Ledger, digest_of
@@ -39,7 +39,9 @@ from gedanken.worlds.ml_engineering.grading import Graded, bootstrap
 from gedanken.worlds.ml_engineering.metrics import Metric
 from gedanken.worlds.ml_engineering.suite import find_task
 from gedanken.worlds.ml_engineering.task import Task
+from gedanken.worlds.ml_engineering.world import engineering_world
 from gedanken.worlds.sandbox import Isolation, Limits, require
+from gedanken.worlds.world import World
 
 DESCRIPTION = "engineering.json"
 BEST = "best"
@@ -101,9 +103,6 @@ class EngineeringConfig:
             resource, factor = (_IN_MILLISECONDS[name], 1_000) if name in _IN_MILLISECONDS else (name, 1)
             found[resource] = min(found.get(resource, amount * factor), amount * factor)
         return Budget(found)
-
-
-Watch = Callable[["Engineering"], object]
 
 
 @dataclass
@@ -184,19 +183,24 @@ class Engineering:
         """Attempts until the budget is spent or nothing is left that fits it; writes result.json."""
         running: dict[Future[tuple[Attempt, Graded | None]], int] = {}
         with ThreadPoolExecutor(self.config.workers) as pool:
-            while True:
-                while not self.ended and len(running) < self.config.workers:
-                    begun = self._begin(pool)
-                    if begun is None:
+            try:
+                while True:
+                    while not self.ended and len(running) < self.config.workers:
+                        begun = self._begin(pool)
+                        if begun is None:
+                            break
+                        running[begun[0]] = begun[1]
+                    if not running:
                         break
-                    running[begun[0]] = begun[1]
-                if not running:
-                    break
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    self._end(running.pop(future), *future.result())
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        self._end(running.pop(future), *future.result())
                     if watch is not None:
-                        watch(self)
+                        watch(self.status())
+            finally:
+                # Whoever stops it here has paid for what still runs.
+                for future, number in running.items():
+                    self._end(number, *future.result())
         found = self.outcome()
         write_text(self.folder / "result.json", json.dumps(found.to_json(), indent=2, allow_nan=False))
         return found
@@ -214,6 +218,19 @@ class Engineering:
             seconds=self.seconds,
             ended=self.ended,
         )
+
+    @property
+    def world(self) -> World:
+        """The same task as a world, for whoever wants to act in it step by step."""
+        return engineering_world(self.task, isolation=self.config.isolation)
+
+    def status(self) -> Status:
+        """For whoever watches."""
+        trace = self.outcome().trace
+        paid = self._paid()
+        budget = self.config.in_milliseconds
+        spent = {name: paid[name] for name in budget}
+        return Status("experiment", spent, dict(budget), 0, last_return=trace[-1][1], seconds=self.seconds)
 
     @property
     def seconds(self) -> float:
