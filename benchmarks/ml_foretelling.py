@@ -67,7 +67,7 @@ def main(args: Args) -> None:
 
 def done_of(rows: pd.DataFrame) -> list[Done]:
     """Attempts as the model is told of them."""
-    skills = [None if np.isnan(skill) else float(skill) for skill in rows["validation"].to_numpy(np.float64)]
+    skills = [None if np.isnan(skill) else float(skill) for skill in rows["validation_skill"].to_numpy(np.float64)]
     told = zip(designs_of(rows), rows["verdict"], skills, rows["work_ms"], strict=True)
     return [Done(design, verdict, skill, float(work)) for design, verdict, skill, work in told]
 
@@ -80,7 +80,7 @@ def judged(foresight: Foresight, rows: pd.DataFrame) -> dict[str, float]:
     if 0 < ok.sum() < len(ok):
         found["failure_auroc"] = float(roc_auc_score(~ok, 1.0 - told.ok))
     work = np.maximum(rows["work_ms"].to_numpy(np.float64), 1.0)[ok]
-    validation, hidden = (rows[part].to_numpy(np.float64)[ok] for part in ("validation", "hidden"))
+    validation, hidden = (rows[f"{part}_skill"].to_numpy(np.float64)[ok] for part in ("validation", "hidden"))
     skill = told.skill[ok]
     found["work_within_1.5"] = float(np.mean(np.abs(np.log(work / told.work_ms[ok])) <= np.log(1.5)))
     found["score_spearman"] = float(spearmanr(skill, validation).statistic)

@@ -73,8 +73,8 @@ def main(args: Args) -> None:
             known = pd.concat([known, pd.DataFrame(rows)], ignore_index=True)
             known.to_parquet(args.out, compression="zstd", index=False)
             ok = sum(row["verdict"] == "ok" for row in rows)
-            _write_features(args.out.with_suffix(".json"), sorted(set(known["task"])))
             print(f"{name}: {ok} of {len(rows)} ok, {sum(row['work_ms'] for row in rows) / 1e3:.0f} s", flush=True)
+    _write_features(args.out.with_suffix(".json"), sorted(set(known["task"])))
 
 
 def _write_features(path: Path, known: list[str]) -> None:
@@ -128,7 +128,7 @@ def run(task: Task, design: Design, seconds: float) -> dict[str, Any]:
                 ended, row["error"] = "invalid", str(refusal)
         scores = {"validation": None, "hidden": None} if graded is None else dataclasses.asdict(graded)
         for part in ("validation", "hidden"):
-            row[part] = None if graded is None else scores[part]["skill"]
+            row[f"{part}_skill"] = None if graded is None else scores[part]["skill"]
         return row | {"verdict": ended}
 
 

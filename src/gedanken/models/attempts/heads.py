@@ -134,7 +134,7 @@ def fit_heads(known: pd.DataFrame, tasks: Mapping[str, np.ndarray], *, bags: int
     """Fits heads to attempts.
 
     Args:
-        known: a row an attempt: `task`, the parameters of its program, `verdict`, `validation` (a skill, where the
+        known: a row an attempt: `task`, the parameters of its program, `verdict`, `validation_skill` (where the
             verdict is ok) and `work_ms`.
         tasks: name -> its features.
         bags: models of each kind.
@@ -145,7 +145,7 @@ def fit_heads(known: pd.DataFrame, tasks: Mapping[str, np.ndarray], *, bags: int
     rows = {name: known[known["task"] == name] for name in names}
     x = {name: features(designs_of(rows[name]), tasks[name]) for name in names}
     ok = {name: (rows[name]["verdict"] == "ok").to_numpy() for name in names}
-    errors = {name: log_error(rows[name]["validation"].to_numpy(np.float64)[ok[name]]) for name in names}
+    errors = {name: log_error(rows[name]["validation_skill"].to_numpy(np.float64)[ok[name]]) for name in names}
     usual = {name: float(np.median(errors[name])) for name in names}
     relative = {name: np.clip(errors[name] - usual[name], -3.0, 3.0) for name in names}
     work = {name: np.log(np.maximum(rows[name]["work_ms"].to_numpy(np.float64), 1.0)) for name in names}
