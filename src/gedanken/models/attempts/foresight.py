@@ -25,8 +25,6 @@ LEVEL = 0.9
 """Of all intervals."""
 _LEAST, _MOST = 0.01, 0.99
 """Probabilities of a valid answer that are believed."""
-_OK_SPREAD = 0.35
-"""Standard deviation of 1 and 0, where one program in seven fails."""
 _STARTUP_MS = 2_000.0
 """Until a program on this machine has said how long imports take."""
 _NOISE = 0.1
@@ -159,14 +157,17 @@ class Foresight:
         return float(self.heads.expected_work(designs, self.task)[0].mean())
 
     @cached_property
-    def answers(self) -> GaussianProcess | None:
-        """The process of 1 for an answer and 0 for none; None before the first attempt."""
-        known = [(done.design, float(done.skill is not None)) for done in self.done]
+    def surprises(self) -> GaussianProcess | None:
+        """The process of how much more often programs answer than the heads expect; None with fewer than two attempts.
 
-        def expected(x: np.ndarray) -> np.ndarray:
-            return np.asarray(self.heads.verdicts(decoded(x), self.task)[:, 0] - 1.0) / _OK_SPREAD
-
-        return self._fitted(known, expected, _OK_SPREAD, _LIKELIEST)
+        Not with the heads as a trend: an agent that avoids failures sees answers alone, which are as likely without it.
+        """
+        if len(self.done) < 2:
+            return None
+        designs = [done.design for done in self.done]
+        answered = np.array([float(done.skill is not None) for done in self.done])
+        left = answered - self.heads.verdicts(designs, self.task)[:, 0]
+        return fit_gaussian_process(SPACE.groups, SPACE.encode(designs), left, config=_LIKELIEST, seed=self.seed)
 
     def _fitted(
         self,
@@ -211,7 +212,7 @@ class Foresight:
     def _verdicts(self, designs: Sequence[Design], x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[M], [M, V]: the probability of an answer, and those of all verdicts scaled to it."""
         before = self.heads.verdicts(designs, self.task)
-        ok = before[:, 0] if self.answers is None else self.answers.predict(x).mean
+        ok = before[:, 0] if self.surprises is None else before[:, 0] + self.surprises.predict(x).mean
         ok = np.clip(ok, _LEAST, _MOST)
         others = before[:, 1:] / np.maximum(before[:, 1:].sum(1, keepdims=True), 1e-9)
         return ok, np.hstack([ok[:, None], (1.0 - ok)[:, None] * others])
