@@ -18,7 +18,8 @@ from pathlib import Path
 import tyro
 
 from benchmarks.results import RESULTS, read
-from benchmarks.tables import Acceleration, AnyTable, Clock, Correlations, Faults, Goals, Line, Table
+from benchmarks.tables import Acceleration, AcrossWorlds, AnyTable, Clock, Correlations, Faults, Goals, Line, Table
+from gedanken.worlds.ml_engineering.suite import catalogue as tasks
 from gedanken.worlds.science.table import catalogue
 
 ROOT = RESULTS.parent.parent
@@ -55,6 +56,7 @@ _SISTERS = (
     *(f"reizman_suzuki_{number}" for number in (1, 2, 3, 4)),
     *("baumgartner_aniline", "baumgartner_benzamide", "photo_wf3", "photo_pce10"),
 )
+_HELD_OUT = tuple(name for name, entry in tasks().items() if entry["group"] == "held-out")
 _RANKED = ("InvertedPendulum-v5", "Pendulum-v1", "Hopper-v5")
 
 TABLES: Mapping[str, AnyTable] = {
@@ -235,6 +237,39 @@ TABLES: Mapping[str, AnyTable] = {
                 for label, metric in (("hours of the reactor", "hours"), ("experiments", "experiments"))
             ),
         ],
+        digits=2,
+    ),
+    "foretelling": AcrossWorlds(
+        topic="ml_engineering",
+        claim="foretelling",
+        corner="on held-out tasks, median and range over tasks",
+        methods={f"{count} anchors": f"after {count} of its own runs" for count in (0, 10, 20)},
+        lines={
+            "failure_auroc": "failure, area under the curve",
+            "work_within_1.5": "duration within a factor of 1.5, share",
+            "score_spearman": "rank correlation of scores within a task",
+            "pairs": "the better of two, share",
+            "pairs_validation": "the same by both validation scores, once measured",
+            "coverage_score": "90 % intervals of scores that held, share",
+            "coverage_work": "90 % intervals of durations that held, share",
+        },
+        worlds=_HELD_OUT,
+    ),
+    "duration": Table(
+        topic="ml_engineering",
+        claim="duration_bias",
+        corner="relative error of the mean gradient, 20 seeds of 20 windows",
+        methods={"plain": "plain", "duration_aware": "weighed by duration"},
+        lines=[
+            Line(label, f"{world}_expected", "relative_error")
+            for world, label in (
+                ("bound", "each worker keeps to one action"),
+                ("anew", "workers draw anew"),
+                ("anew_beginning", "workers draw anew, the first 90 s"),
+                ("abandoned", "each update stops what runs"),
+            )
+        ],
+        counted="estimates",
         digits=2,
     ),
     "control": Table(

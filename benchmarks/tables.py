@@ -288,6 +288,43 @@ class Acceleration:
         ]
 
 
+@dataclass(frozen=True)
+class AcrossWorlds:
+    """A line a metric, a column a method: the median over worlds of each one's mean over seeds, and their range.
+
+    Attributes:
+        lines: the metric's name, and what the line is called. digits: behind the point.
+    """
+
+    topic: str
+    claim: str
+    corner: str
+    methods: Mapping[str, str]
+    lines: Mapping[str, str]
+    worlds: Sequence[str]
+    digits: int = 2
+
+    def heads(self) -> list[str]:
+        return [self.corner, *self.methods.values()]
+
+    def body(self, rows: Sequence[Row]) -> list[list[str]]:
+        return [
+            [label, *(self._cell(rows, method, metric) for method in self.methods)]
+            for metric, label in self.lines.items()
+        ]
+
+    def _cell(self, rows: Sequence[Row], method: str, metric: str) -> str:
+        means = [
+            statistics.mean(seeds.values()) for world in self.worlds if (seeds := last(rows, world, method, metric))
+        ]
+        if not means:
+            return NOT_MEASURED
+        middle, low, high = (
+            f"{value:,.{self.digits}f}" for value in (statistics.median(means), min(means), max(means))
+        )
+        return f"{middle} [{low}, {high}], {counted(means, 'worlds')}"
+
+
 # --- From rows to cells ---------------------------------------------------------------------------------------------
 
 
