@@ -109,7 +109,7 @@ def _read(source: _Readable, most: int, deadline: float) -> bytes:
 
 def _refused(error: urllib.error.HTTPError, key: str, deadline: float) -> Failed:
     try:
-        said = _read(error, _MOST_OF_AN_ERROR, deadline).decode("utf-8", "replace")  # type: ignore[arg-type]
+        said = _read(error, _MOST_OF_AN_ERROR, deadline).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException, ValueError, AttributeError):
         said = ""
     busy = error.code in (408, 429) or error.code >= 500
