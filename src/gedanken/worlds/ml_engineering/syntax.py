@@ -1,7 +1,7 @@
 """Where values in a program come from, as far as its text tells. It is parsed, never run.
 
-Names are those of the whole file, whatever their scope; what a name means somewhere is what was bound to it last before, and
-what other branches of the same `if` bind to it. That is wrong for some programs, and good enough for a guess.
+Names are those of the whole file, whatever their scope; what one means somewhere is what was bound to it last before,
+and what other branches of the same `if` bind to it. That is wrong for some programs, and good enough for a guess.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Binding(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """What an expression is made of, in the order of the text. open: whether some of it comes from nobody knows where."""
+    """What an expression is made of, in the order of the text. open: whether the origin of some is not told."""
 
     nodes: tuple[ast.AST, ...]
     open: bool
@@ -129,7 +129,7 @@ class Source:
         return Reached(tuple(nodes), is_open)
 
     def keywords(self, call: ast.Call, positions: Sequence[str] = ()) -> dict[str, ast.AST]:
-        """What a call is given, by name, also by dictionaries after `**`. positions: names of what is given by place."""
+        """What a call is given, by name, also after `**`. positions: names of what is given by place."""
         found: dict[str, ast.AST] = dict(zip(positions, call.args, strict=False))
         for keyword in call.keywords:
             found.update({keyword.arg: keyword.value} if keyword.arg else self.entries(keyword.value))
