@@ -8,6 +8,7 @@ by the nearest point of the pipeline space, which its text tells.
 from __future__ import annotations
 
 import ast
+import functools
 import string
 import warnings
 from collections.abc import Mapping, Sequence
@@ -115,7 +116,7 @@ class Writing:
         if left_ms <= 0:
             return None
         rng = np.random.default_rng(seed)
-        tried = [replace(one, design=read_design(one.program, kind)) if one.design is None else one for one in tried]
+        tried = [replace(one, design=_read(one.program, kind)) if one.design is None else one for one in tried]
         mode = self._mode(tried, rng)
         now = Situation(self.described, kind, tried, limit_ms, left_ms, self.libraries, self.shown)
         refused: list[str] = []
@@ -207,23 +208,36 @@ def _candidates(samples: Samples, kind: Kind, tried: Sequence[Tried]) -> tuple[l
             why = "has no program"
         elif len(program) > LONGEST or not _PRINTABLE.issuperset(program):
             why = f"is not printable ASCII of at most {LONGEST:,} characters"
-        elif wrong := check(program):
+        elif wrong := _wrong(program):
             why = f"does not compile ({wrong})"
         elif (same := _same(program)) in known:
             why = "was tried before"
         else:
             known.add(same)
-            found.append(_Candidate(number, program, read_design(program, kind)))
+            found.append(_Candidate(number, program, _read(program, kind)))
             continue
         reasons.append(f"candidate {number} {why}")
     return found, reasons
 
 
+def _wrong(program: str) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of escapes in strings, which are not ours
+        return check(program)
+
+
+@functools.lru_cache(1_024)
+def _read(program: str, kind: Kind) -> Design | None:
+    """Kept, because all that was tried is read anew for each proposal."""
+    return read_design(program, kind)
+
+
+@functools.lru_cache(1_024)
 def _same(program: str) -> str:
     """What programs have in common that differ in comments and spaces alone."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in strings, which are not ours
+            warnings.simplefilter("ignore")
             return ast.dump(ast.parse(program))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return program.strip()
