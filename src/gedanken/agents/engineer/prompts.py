@@ -128,7 +128,7 @@ def _short(described: Mapping[str, Any]) -> dict[str, Any]:
     """The description with the most that a prompt has room for; a program finds all of it in task.json."""
     found = dict(described)
     for key, most in (("columns", _COLUMNS), ("missing", _COLUMNS), ("classes", _CLASSES)):
-        whole = found.get(key) or []
+        whole = found.get(key, [])
         if isinstance(whole, Mapping):
             found[key] = {_cut(str(name), _NAME): value for name, value in list(whole.items())[:most]}
         else:
