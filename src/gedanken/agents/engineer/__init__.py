@@ -3,5 +3,6 @@
 from gedanken.agents.engineer.contract import Engineer, Proposal, Tried
 from gedanken.agents.engineer.foreseeing import Foreseeing
 from gedanken.agents.engineer.search import Evolution, RandomSearch
+from gedanken.agents.engineer.writing import Writing
 
-__all__ = ["Engineer", "Evolution", "Foreseeing", "Proposal", "RandomSearch", "Tried"]
+__all__ = ["Engineer", "Evolution", "Foreseeing", "Proposal", "RandomSearch", "Tried", "Writing"]

@@ -64,7 +64,7 @@ class Foreseeing:
         fits = cpu <= left_ms
         if not fits.any():
             return None
-        merit, chance = self._merit(foresight, left, told)
+        merit, chance = merit_of(foresight, left, told)
         merit = np.where(fits, merit - self.thrift * np.log(cpu), -np.inf)
         pick = int(np.argmax(merit))
         outlook = outlook_of(told, pick, limit_ms)
@@ -105,17 +105,17 @@ class Foreseeing:
         found = {where: design for design in designs if (where := place(design)) not in known}
         return list(found.values())
 
-    def _merit(
-        self, foresight: Foresight, designs: Sequence[Design], told: Foretold
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """[M], a logarithm, time apart; and [M], the chance of an improvement."""
-        if foresight.error is None:
-            # Nothing has answered yet: what is expected to be best, in units of how programs differ.
-            mean, _ = self.heads.expected_error(designs, self.task)
-            return np.log(told.ok) - mean / self.heads.spread, None
-        better = improvement(foresight.error, foresight.encoded(designs))
-        chance = np.exp(better.log_chance) * told.ok
-        return better.log_chance + better.log_gain + np.log(told.ok), chance
+
+def merit_of(foresight: Foresight, designs: Sequence[Design], told: Foretold) -> tuple[np.ndarray, np.ndarray | None]:
+    """[M], a logarithm, time apart; and [M], the chance of an improvement, None where nothing has answered yet."""
+    if foresight.error is None:
+        # What is expected to be best, in units of how programs differ.
+        heads = foresight.heads
+        mean, _ = heads.expected_error(designs, foresight.task)
+        return np.log(told.ok) - mean / heads.spread, None
+    better = improvement(foresight.error, foresight.encoded(designs))
+    chance = np.exp(better.log_chance) * told.ok
+    return better.log_chance + better.log_gain + np.log(told.ok), chance
 
 
 def outlook_of(told: Foretold, which: int, limit_ms: float) -> Outlook:
