@@ -12,15 +12,18 @@ import pandas as pd
 import pytest
 
 from gedanken.agents.engineer import Proposal
-from gedanken.errors import ConfigError, FileError
+from gedanken.errors import ConfigError, FileError, GedankenError
 from gedanken.experience.cost import Budget
 from gedanken.intermediary import engineering
 from gedanken.intermediary.attempt_log import INTERRUPTED, AttemptLog
-from gedanken.intermediary.engineering import Engineering, EngineeringConfig
+from gedanken.intermediary.engineering import Engineering, EngineeringConfig, WriterConfig
 from gedanken.intermediary.run import LEARN
 from gedanken.worlds.ml_engineering.attempt import VALID, Attempt, Verdict
 from gedanken.worlds.ml_engineering.grading import Graded, Score
+from gedanken.worlds.ml_engineering.pipelines import drawn, program
 from gedanken.worlds.sandbox import Isolation
+from tests.llm import FakeLLM, Reply, completion, fenced
+from tests.models.attempts.synthetic import heads
 
 CONFIG = EngineeringConfig(
     task="hitters", budget={"seconds": 20}, agent="evolution", limit_seconds=5, isolation=Isolation.LIMITS
@@ -157,7 +160,10 @@ def test_what_ran_when_it_was_killed_is_charged_at_its_worst(tmp_path: Path) -> 
     code = f"""
 import sys, time
 from gedanken.intermediary import engineering
+from gedanken.worlds.ml_engineering.pipelines import drawn, program
 from gedanken.worlds.sandbox import Isolation
+from tests.llm import FakeLLM, Reply, completion, fenced
+from tests.models.attempts.synthetic import heads
 def attempt(*_, **__):
     print("running", flush=True)
     time.sleep(600)
@@ -239,3 +245,63 @@ def test_real_programs_are_really_run(tmp_path: Path) -> None:
     best = tmp_path / "c" / "best"
     subprocess.run([sys.executable, "solution.py"], cwd=best, check=True, capture_output=True)
     assert (best / "submission.csv").exists()
+
+
+# --- A language model writes ----------------------------------------------------------------------------------------
+
+
+def writing(url: str, **budget: int) -> EngineeringConfig:
+    writer = WriterConfig(url=url, model="scripted", candidates=2)
+    return EngineeringConfig(
+        **{**vars(CONFIG), "agent": "writing", "writer": writer, "budget": {"seconds": 20, **budget}}
+    )
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engineering, "known_heads", lambda **_: heads())
+
+
+def answers(request: Any) -> Any:
+    """A new program each time, one of the pipeline space."""
+    answers.count += 1  # type: ignore[attr-defined]
+    design = drawn("regression", 200, seed=0)[answers.count]  # type: ignore[attr-defined]
+    text = program({**design, "words": "one_hot", "missing": "median"}, "regression")
+    return completion(fenced(text), tokens=(300, 100))
+
+
+@pytest.mark.usefixtures("known")
+def test_what_a_language_model_writes_is_foretold_and_its_tokens_are_paid(tmp_path: Path, quick: list[str]) -> None:
+    answers.count = 0  # type: ignore[attr-defined]
+    with FakeLLM(answers) as llm:
+        found = finished(tmp_path / "c", writing(llm.base_url))
+        asked = len(llm.requests)
+    assert found["agent"] == "writing" and found["best"] is not None and quick
+    assert found["paid"]["tokens"] == 400 * asked
+    with Engineering.open(tmp_path / "c") as campaign:
+        campaign.ledger.verify()
+        assert all(entry.outlook is not None and entry.design is not None for entry in campaign.log.entries.values())
+
+
+@pytest.mark.usefixtures("known")
+def test_with_its_tokens_spent_a_campaign_ends(tmp_path: Path, quick: list[str]) -> None:
+    answers.count = 0  # type: ignore[attr-defined]
+    with FakeLLM(answers) as llm:
+        found = finished(tmp_path / "c", writing(llm.base_url, tokens=30_000))
+    assert found["ended"] == "the budget of tokens is spent" and found["paid"]["tokens"] <= 30_000
+
+
+@pytest.mark.usefixtures("known")
+def test_an_endpoint_that_is_silent_is_told_and_what_it_may_bill_is_charged(tmp_path: Path) -> None:
+    with FakeLLM([Reply(status=400, body="no such model")]) as llm:
+        config = writing(llm.base_url)
+        with Engineering.create(tmp_path / "c", config) as campaign:
+            with pytest.raises(GedankenError):
+                campaign.run()
+            assert campaign.ledger.balance(LEARN).unknown.of("tokens") > 0
+
+
+def test_who_writes_has_to_be_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="write the programs"):
+        Engineering.create(tmp_path / "c", writing(""))
+    assert not (tmp_path / "c").exists()

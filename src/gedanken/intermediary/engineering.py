@@ -23,10 +23,12 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 
-from gedanken.agents.engineer import Engineer, Evolution, Foreseeing, RandomSearch
+from gedanken.agents.engineer import Engineer, Evolution, Foreseeing, RandomSearch, Writing
+from gedanken.agents.llm import Client, ClientConfig
 from gedanken.errors import BudgetRefused, ConfigError, FileError
 from gedanken.experience.cost import Budget, Cost
 from gedanken.experience.files import write_text
+from gedanken.intermediary.asking import TOKENS, Charging
 from gedanken.intermediary.attempt_log import AttemptLog, Entry, Hidden
 from gedanken.intermediary.engineered import Engineered, engineered
 from gedanken.intermediary.run import LEARN, SCHEMA_VERSION
@@ -55,6 +57,20 @@ RESOURCES = ("milliseconds", "cpu_ms")
 
 
 @dataclass(frozen=True)
+class WriterConfig:
+    """Who writes programs, for the agent `writing`."""
+
+    url: str = ""
+    """an endpoint that speaks the chat completions protocol, such as http://localhost:8000/v1"""
+    model: str = ""
+    """as the endpoint calls it"""
+    key_variable: str = ""
+    """the environment variable that holds the key; never the key itself"""
+    candidates: int = 3
+    """programs that are asked for at a time; those that are not worth running cost tokens alone"""
+
+
+@dataclass(frozen=True)
 class EngineeringConfig:
     """A campaign.
 
@@ -65,9 +81,10 @@ class EngineeringConfig:
     task: str = ""
     """a task that ships with the library, or a folder with task.toml"""
     budget: dict[str, int] = field(default_factory=lambda: {"seconds": 300})
-    """the most that may be spent on running programs: seconds by the clock, cpu_seconds, or either in milliseconds"""
-    agent: Literal["foreseeing", "evolution", "random"] = "foreseeing"
-    """who proposes programs"""
+    """the most that may be spent: seconds of programs by the clock, cpu_seconds, or either in milliseconds; tokens"""
+    agent: Literal["foreseeing", "evolution", "random", "writing"] = "foreseeing"
+    """who proposes programs; `writing` is a language model, whose programs are foretold before they are run"""
+    writer: WriterConfig = field(default_factory=WriterConfig)
     seed: int = 0
     """decides every random number that is ours"""
     limit_seconds: float = 60.0
@@ -80,8 +97,9 @@ class EngineeringConfig:
     """how programs are kept apart from everything else; refused where it cannot be had"""
 
     def __post_init__(self) -> None:
-        known = {*_IN_MILLISECONDS, *RESOURCES}
-        if not self.budget or set(self.budget) - known or any(amount < 1 for amount in self.budget.values()):
+        known = {*_IN_MILLISECONDS, *RESOURCES, TOKENS}
+        runs = set(self.budget) & {*_IN_MILLISECONDS, *RESOURCES}
+        if not runs or set(self.budget) - known or any(amount < 1 for amount in self.budget.values()):
             raise ConfigError(
                 "The budget does not fit what a program costs.",
                 given=", ".join(f"{name}={amount}" for name, amount in self.budget.items()) or "nothing",
@@ -134,6 +152,8 @@ class Engineering:
         if not config.task:
             raise ConfigError("What is to be solved?", expected="--task NAME or --task FOLDER")
         require(config.isolation)
+        if config.agent == "writing":
+            _client(config.writer)
         task = find_task(config.task)
         folder.mkdir(parents=True, exist_ok=True)
         # As it is now, whatever becomes of the original.
@@ -163,7 +183,7 @@ class Engineering:
             on_failure.callback(log.close)
             recovered = [ledger.recovered] if ledger.recovered else []
             recovered += [f"attempt {n} was interrupted; it is charged at its worst" for n in log.interrupt()]
-            opened = cls(folder, config, task, _agent(config, task), ledger, log, recovered)
+            opened = cls(folder, config, task, _agent(config, task, ledger), ledger, log, recovered)
             opened.seconds_before = max((entry.ended_at or 0.0 for entry in log.entries.values()), default=0.0)
             on_failure.pop_all()
         return opened
@@ -243,15 +263,19 @@ class Engineering:
         if most is None:
             return None
         number = len(self.log.entries)
-        proposal = self.agent.propose(
-            self.task.kind,
-            [entry.tried for _, entry in sorted(self.log.entries.items())],
-            left_ms=most,
-            limit_ms=1_000 * self.config.limit_seconds,
-            seed=int(np.random.SeedSequence([self.config.seed, number]).generate_state(1)[0]),
-        )
+        try:
+            proposal = self.agent.propose(
+                self.task.kind,
+                [entry.tried for _, entry in sorted(self.log.entries.items())],
+                left_ms=most,
+                limit_ms=1_000 * self.config.limit_seconds,
+                seed=int(np.random.SeedSequence([self.config.seed, number]).generate_state(1)[0]),
+            )
+        except BudgetRefused:
+            self.ended = "the budget of tokens is spent"
+            return None
         if proposal is None:
-            self.ended = "nothing is left that is expected to end within the budget"
+            self.ended = "nothing was proposed that is worth running and expected to end within the budget"
             return None
         entry = self.log.propose(number, self.agent.name, proposal)
         reserved = Cost(milliseconds=most + _SLACK_MS, cpu_ms=most + _SLACK_MS)
@@ -305,7 +329,8 @@ class Engineering:
     def _paid(self) -> Mapping[str, int]:
         balance = self.ledger.balance(LEARN)
         charged = balance.spent + balance.outstanding + balance.unknown
-        return {name: charged.of(name) for name in RESOURCES}
+        told = (*RESOURCES, TOKENS) if self.config.agent == "writing" else RESOURCES
+        return {name: charged.of(name) for name in told}
 
 
 def _read(folder: Path) -> tuple[EngineeringConfig, Task]:
@@ -313,7 +338,9 @@ def _read(folder: Path) -> tuple[EngineeringConfig, Task]:
     try:
         described: dict[str, Any] = json.loads(path.read_text())
         version = described["schema"]
-        config = EngineeringConfig(**{**described["config"], "isolation": Isolation(described["config"]["isolation"])})
+        said = described["config"]
+        parts = {"isolation": Isolation(said["isolation"]), "writer": WriterConfig(**said["writer"])}
+        config = EngineeringConfig(**{**said, **parts})
         about = described["task"]
         task = Task(frame=pd.read_parquet(folder / _TASK), **{**about, "metric": Metric(about["metric"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -327,7 +354,7 @@ def _read(folder: Path) -> tuple[EngineeringConfig, Task]:
     return config, task
 
 
-def _agent(config: EngineeringConfig, task: Task) -> Engineer:
+def _agent(config: EngineeringConfig, task: Task, ledger: Ledger) -> Engineer:
     match config.agent:
         case "random":
             return RandomSearch()
@@ -335,7 +362,28 @@ def _agent(config: EngineeringConfig, task: Task) -> Engineer:
             return Evolution()
         case "foreseeing":
             return Foreseeing(known_heads(without=task.name), task_features(task))
-    raise ConfigError("There is no such agent.", given=repr(config.agent), expected="foreseeing, evolution or random")
+        case "writing":
+            return Writing(
+                Charging(_client(config.writer), ledger, LEARN),
+                task.described(),
+                known_heads(without=task.name),
+                task_features(task),
+                candidates=config.writer.candidates,
+            )
+    raise ConfigError(
+        "There is no such agent.", given=repr(config.agent), expected="foreseeing, evolution, random or writing"
+    )
+
+
+def _client(config: WriterConfig) -> Client:
+    if not config.url or not config.model:
+        raise ConfigError(
+            "Who is to write the programs?",
+            given=f"url={config.url!r}, model={config.model!r}",
+            expected="--writer.url and --writer.model",
+            do="such as --writer.url http://localhost:8000/v1 --writer.model my-model.",
+        )
+    return Client(ClientConfig(config.url, config.model, key_variable=config.key_variable))
 
 
 def _action(number: int) -> str:
