@@ -105,9 +105,11 @@ def from_folder(folder: Path) -> Task:
         raise ConfigError(
             f"{described['data']} has no target.", given=repr(target), expected=f"one of {', '.join(frame)}"
         )
-    drop = [str(column) for column in described.get("drop", ())]
+    drop = described.get("drop", [])
+    if not isinstance(drop, list):
+        raise ConfigError("Columns to drop come as a list.", given=repr(drop), expected='drop = ["a", "b"]')
     if strange := [column for column in drop if column not in frame or column == target]:
-        raise ConfigError("These columns cannot be dropped.", given=", ".join(strange), expected="columns of the data")
+        raise ConfigError("These columns cannot be dropped.", given=strange, expected="columns of the data")
     kind: Kind = described["kind"] if "kind" in described else _guessed(frame[target])
     if kind not in KINDS:
         raise ConfigError("Not a kind of task.", given=repr(kind), expected=", ".join(KINDS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -270,11 +271,16 @@ def _family(pid: int) -> list[int]:
 
 def _size(folder: Path) -> int:
     """Bytes on the disk below a folder; what vanishes while it is looked at counts as nothing."""
-    total = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(where, name)).st_blocks * 512
-            except OSError:
-                continue
+    total, open_ = 0, [str(folder)]
+    while open_:
+        try:
+            with os.scandir(open_.pop()) as entries:
+                for entry in entries:
+                    with contextlib.suppress(OSError):
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        open_.append(entry.path)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return sys.maxsize  # too deep to be looked at, so that anything may be there
     return total
