@@ -91,7 +91,7 @@ def check(program: str) -> str:
         return f"the program has {len(program):,} characters, at most {_LONGEST:,} are run"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # nor do these keep it from being run
+            warnings.simplefilter("ignore")  # of warnings, which are no reason not to run it
             compile(program, SOLUTION, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
         return f"{type(error).__name__}: {error}"
