@@ -26,7 +26,7 @@ def frame(kind: Kind, rows: int = 60, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"number": number, "word": word, "target": target})
 
 
-def small(kind: Kind, *, rows: int = 60, seed: int = 0, **changes: Any) -> Task:
+def small(kind: Kind, /, *, rows: int = 60, seed: int = 0, **changes: Any) -> Task:
     given = {"frame": frame(kind, rows), "target": "target", "kind": kind, "metric": METRICS[kind], "seed": seed}
     return Task("small", **(given | changes))
 

@@ -33,11 +33,11 @@ def test_a_good_answer_is_scored_on_each_part(tmp_path: Path, kind: Kind) -> Non
     graded = grade(task, tmp_path)
     assert graded.validation != graded.hidden
     by_id = answer.set_index("id")
-    for part, given in ((task.split.validation, graded.validation), (task.split.hidden, graded.hidden)):
+    for part, told in ((task.split.validation, graded.validation), (task.split.hidden, graded.hidden)):
         wanted = by_id.loc[part].to_numpy()
         wanted = wanted[:, 0] if kind == "regression" else wanted
-        assert given.score == pytest.approx(task.metric.score(task.truth[part], wanted))
-        assert given.skill == pytest.approx(task.metric.skill(given.score, task.truth[part], len(task.classes)))
+        assert told.score == pytest.approx(task.metric.score(task.truth[part], wanted))
+        assert told.skill == pytest.approx(task.metric.skill(told.score, task.truth[part], len(task.classes)))
     write(tmp_path, perfect(task))
     assert grade(task, tmp_path).hidden.skill == pytest.approx(1)
 
@@ -193,7 +193,7 @@ def test_an_answer_of_any_size_is_not_read(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(grading, "_MOST_BYTES", size)
     grade(task, tmp_path)
     monkeypatch.setattr(grading, "_MOST_BYTES", size - 1)
-    with pytest.raises(Refused, match=f"has {size} bytes, at most {size - 1} are read"):
+    with pytest.raises(Refused, match=f"has {size:,} bytes, at most {size - 1:,} are read"):
         grade(task, tmp_path)
 
 

@@ -86,13 +86,16 @@ def content_of(path: Path, *, most: int) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise Refused(f"there is no {path.name}: {error.strerror}") from error
-    with open(handle, "rb") as file:
+    try:
         about = os.fstat(handle)
         if not stat.S_ISREG(about.st_mode):
             raise Refused(f"{path.name} is no file")
         if about.st_size > most:
             raise Refused(f"{path.name} has {about.st_size:,} bytes, at most {most:,} are read")
-        return file.read(most)
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(most)
+    finally:
+        os.close(handle)
 
 
 def _predicted(task: Task, content: bytes) -> np.ndarray:

@@ -108,7 +108,7 @@ def from_folder(folder: Path) -> Task:
     drop = described.get("drop", [])
     if not isinstance(drop, list):
         raise ConfigError("Columns to drop come as a list.", given=repr(drop), expected='drop = ["a", "b"]')
-    if strange := [column for column in drop if column not in frame or column == target]:
+    if strange := [column for column in drop if column not in list(frame) or column == target]:
         raise ConfigError("These columns cannot be dropped.", given=strange, expected="columns of the data")
     kind: Kind = described["kind"] if "kind" in described else _guessed(frame[target])
     if kind not in KINDS:
