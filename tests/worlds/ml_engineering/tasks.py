@@ -60,3 +60,16 @@ def apart() -> Isolation:
     """The strongest level of this machine that keeps programs apart; never a weaker one."""
     works = available()
     return require(Isolation.BUBBLEWRAP if not works[Isolation.BUBBLEWRAP] else Isolation.LANDLOCK)
+
+
+def answering(value: str = "0.5", *, then: str = "") -> str:
+    """A program that answers the same for each row and column, without any package; `then` runs after it."""
+    return f"""
+import csv, json
+columns = json.load(open("task.json"))["classes"] or ["prediction"]
+with open("train.csv"), open("test.csv") as test, open("submission.csv", "w") as answer:
+    lines = csv.writer(answer)
+    lines.writerow(["id", *columns])
+    lines.writerows([row["id"], *[{value}] * len(columns)] for row in csv.DictReader(test))
+{then}
+"""

@@ -53,8 +53,8 @@ def test_what_is_to_be_foretold_comes_without_the_target(kind: Kind) -> None:
     assert list(task.test) == ["id", "number", "word"]
     assert list(task.train) == ["id", "number", "word", "target"]
     assert np.array_equal(task.test["id"], unseen_rows(task)) and np.array_equal(task.train["id"], task.split.train)
-    for given in (task.train, task.test):
-        assert np.array_equal(given["number"], task.frame["number"].to_numpy()[given["id"]])
+    for told in (task.train, task.test):
+        assert np.array_equal(told["number"], task.frame["number"].to_numpy()[told["id"]])
 
 
 def test_ids_do_not_tell_validation_from_hidden() -> None:
