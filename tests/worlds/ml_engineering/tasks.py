@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pandas as pd
 
+from gedanken.experience.cost import Cost
 from gedanken.worlds.ml_engineering.metrics import Kind, Metric
 from gedanken.worlds.ml_engineering.task import Task
-from gedanken.worlds.sandbox import Isolation, available, require
+from gedanken.worlds.ml_engineering.world import EngineeringEnv, price_of
+from gedanken.worlds.sandbox import Isolation, Limits, available, require
+from gedanken.worlds.world import World
 
 METRICS = {"binary": Metric.ROC_AUC, "multiclass": Metric.LOG_LOSS, "regression": Metric.RMSE}
 
@@ -73,3 +77,26 @@ with open("train.csv"), open("test.csv") as test, open("submission.csv", "w") as
     lines.writerows([row["id"], *[{value}] * len(columns)] for row in csv.DictReader(test))
 {then}
 """
+
+
+class ThreePrograms(gym.ActionWrapper[Any, Any, Any]):
+    """Attempts at a task of which there are three: a fair one, a worse one, and one that answers nothing."""
+
+    PROGRAMS = (answering("0.3"), answering("-2.0"), "print('nothing')")
+
+    def __init__(self, env: EngineeringEnv) -> None:
+        super().__init__(env)
+        self.action_space = gym.spaces.Discrete(len(self.PROGRAMS))
+
+    def action(self, action: int) -> str:
+        return self.PROGRAMS[action]
+
+
+def three_programs() -> World:
+    limits = Limits(seconds=20.0, memory_mb=300)
+    env = ThreePrograms(EngineeringEnv(small("regression"), limits=limits, isolation=apart()))
+
+    def price(action: int) -> Cost:
+        return price_of(limits)
+
+    return World(env, price, name="ml_engineering/three programs", unit="step").with_horizon(3)

@@ -164,7 +164,7 @@ for where, _, names in os.walk("."):
 
 
 def test_the_tasks_that_ship_are_where_no_program_can_read_them() -> None:
-    """Installed beside its packages they are not: see the room's documentation."""
+    """They are where this package is: not among those of the interpreter that runs the program."""
     place = Path(str(_TASKS)).resolve()
     assert not any(place.is_relative_to(path) for path in python_paths())
     done = verdict(f"open({str(place / 'catalogue.json')!r})")
@@ -239,9 +239,7 @@ def test_however_deep_it_nests_its_folders_nothing_of_it_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    deep = (
-        "import os\nfor _ in range(1_200):\n  os.mkdir('d', 0o700); os.chdir('d')\nopen('end', 'w')\nos.chmod('.', 0)"
-    )
+    deep = "import os\nfor _ in range(1_200):\n  os.mkdir('d'); os.chdir('d')\nopen('end', 'w')\nos.chmod('.', 0)"
     done = verdict(f"{answering()}\n{deep}")
     assert done.verdict is Verdict.OK and list(tmp_path.iterdir()) == []
 
