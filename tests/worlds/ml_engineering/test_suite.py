@@ -41,6 +41,15 @@ def test_a_shipped_task_is_the_same_once_it_was_written_and_read(name: str) -> N
         assert set(as_read(task.train)[task.target].astype(str)) == set(task.classes)
 
 
+@pytest.mark.parametrize("name", ["wine", "fgl"])
+def test_ids_tell_nothing_of_the_target(name: str) -> None:
+    """These come sorted by class: were they left so, the neighbours of a row would give it away."""
+    task = shipped(name)
+    before = task.truth[np.roll(task.split.train, 1)]
+    same = np.mean(task.truth[task.split.train] == before)
+    assert same < 0.5, f"{same:.0%} of the training rows are of the class of the row before"
+
+
 def test_there_are_enough_of_them_and_no_task_is_in_two_groups() -> None:
     learned, held_out = names("train"), names("held-out")
     assert len(names()) >= 24 and len(held_out) >= 8
