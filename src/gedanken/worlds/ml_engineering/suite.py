@@ -105,9 +105,11 @@ def from_folder(folder: Path) -> Task:
         raise ConfigError(
             f"{described['data']} has no target.", given=repr(target), expected=f"one of {', '.join(frame)}"
         )
-    drop = [str(column) for column in described.get("drop", ())]
-    if strange := [column for column in drop if column not in frame or column == target]:
-        raise ConfigError("These columns cannot be dropped.", given=", ".join(strange), expected="columns of the data")
+    drop = described.get("drop", [])
+    if not isinstance(drop, list):
+        raise ConfigError("Columns to drop come as a list.", given=repr(drop), expected='drop = ["a", "b"]')
+    if strange := [column for column in drop if column not in list(frame) or column == target]:
+        raise ConfigError("These columns cannot be dropped.", given=strange, expected="columns of the data")
     kind: Kind = described["kind"] if "kind" in described else _guessed(frame[target])
     if kind not in KINDS:
         raise ConfigError("Not a kind of task.", given=repr(kind), expected=", ".join(KINDS))
@@ -118,7 +120,9 @@ def from_folder(folder: Path) -> Task:
     name, seed = str(described.get("name", folder.resolve().name)), described.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError("Not a seed.", given=repr(seed), expected="a whole number, 0 or more")
-    return Task(name, frame.drop(columns=drop), target, kind, Metric(metric), seed=seed, **words)
+    # In the order of a sorted file, the number of a row would tell a program its class.
+    frame = frame.drop(columns=drop).sample(frac=1.0, random_state=seed).reset_index(drop=True)
+    return Task(name, frame, target, kind, Metric(metric), seed=seed, **words)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

@@ -33,7 +33,8 @@ class Task:
 
     Attributes:
         name: of the task.
-        frame: a row an example; every column but the target describes it.
+        frame: a row an example; every column but the target describes it. Its index is not looked at: the id of a row
+            is its number.
         target: the column that is to be foretold.
         kind: what that column holds.
         metric: how predictions are scored.
@@ -57,6 +58,7 @@ class Task:
 
     def __post_init__(self) -> None:
         self._check_columns()
+        object.__setattr__(self, "frame", self.frame.reset_index(drop=True))
         if self.kind not in KINDS:
             raise ConfigError(f"Task {self.name!r} is of no kind.", given=self.kind, expected=", ".join(KINDS))
         if not self.metric.fits(self.kind):
@@ -83,7 +85,7 @@ class Task:
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """The labels, sorted; none for regression."""
-        return () if self.kind == "regression" else tuple(sorted(map(str, self.frame[self.target].unique())))
+        return () if self.kind == "regression" else tuple(sorted({str(v) for v in self.frame[self.target].unique()}))
 
     @cached_property
     def truth(self) -> np.ndarray:
@@ -131,7 +133,9 @@ class Task:
         }
 
     def _check_columns(self) -> None:
-        names = list(map(str, self.frame.columns))
+        names = list(self.frame.columns)
+        if not all(isinstance(name, str) for name in names):
+            raise ConfigError(f"Task {self.name!r} has columns whose names are no words.", given=names[:20])
         if self.target not in names or len(set(names)) < len(names) or ID in names:
             raise ConfigError(
                 f"Task {self.name!r} has not the columns that it needs.",
@@ -156,11 +160,11 @@ class Task:
     def _check_classes(self) -> None:
         counts = self.frame[self.target].map(str).value_counts()
         most = 2 if self.kind == "binary" else _MOST_CLASSES
-        if not 2 <= len(counts) <= most or counts.min() < _LEAST_OF_A_CLASS:
+        if not 2 <= len(counts) <= most or counts.min() < _LEAST_OF_A_CLASS or ID in counts:
             raise ConfigError(
                 f"The target of task {self.name!r} cannot be classified.",
                 given=", ".join(f"{label!r} {count} times" for label, count in counts.tail(8).items()),
-                expected=f"2 to {most} classes with {_LEAST_OF_A_CLASS} rows or more each",
+                expected=f"2 to {most} classes with {_LEAST_OF_A_CLASS} rows or more each, none called {ID!r}",
                 do="merge rare classes, or leave them out.",
             )
 

@@ -7,6 +7,7 @@ it printed and how long it took. The hidden score is not in the observation: it 
 from __future__ import annotations
 
 import math
+import os
 import string
 from typing import Any
 
@@ -94,9 +95,9 @@ def cost_of(done: Attempt) -> dict[str, int]:
 
 
 def price_of(limits: Limits) -> Cost:
-    """What any program costs at most."""
+    """What any program costs at most: it may keep every core busy."""
     most = math.ceil(1_000 * limits.seconds) + _SLACK_MS
-    return Cost(milliseconds=most, cpu_ms=most)
+    return Cost(milliseconds=most, cpu_ms=most * (os.cpu_count() or 1))
 
 
 def engineering_world(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import signal
@@ -68,6 +69,7 @@ def execute(
     limits: Limits | None = None,
     isolation: Isolation = Isolation.BUBBLEWRAP,
     readable: Sequence[Path] = (),
+    masked: Sequence[Path] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Execution:
     """Runs a program to its end, or to that of its limits. Nothing that it started outlives this call.
@@ -78,6 +80,8 @@ def execute(
         limits: what it may use up.
         isolation: how it is kept apart from everything else.
         readable: what else it may read.
+        masked: folders that it must not see, although they lie in one that it may read, such as a package's data. Only
+            bubblewrap can do that.
         environment: its variables, besides PATH and HOME; nothing is inherited.
 
     Raises:
@@ -94,7 +98,9 @@ def execute(
     variables |= environment or {}
     paths = (*python_paths(), *(path.resolve() for path in readable))
     if inside:
-        words = bubblewrapped(words, folder, readable=paths, disk_mb=limits.disk_mb, environment=variables)
+        words = bubblewrapped(
+            words, folder, readable=paths, masked=masked, disk_mb=limits.disk_mb, environment=variables
+        )
     else:
         words = supervised(words, folder, readable=paths if isolation is Isolation.LANDLOCK else None)
     began = time.monotonic()
@@ -271,11 +277,16 @@ def _family(pid: int) -> list[int]:
 
 def _size(folder: Path) -> int:
     """Bytes on the disk below a folder; what vanishes while it is looked at counts as nothing."""
-    total = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(where, name)).st_blocks * 512
-            except OSError:
-                continue
+    total, open_ = 0, [str(folder)]
+    while open_:
+        try:
+            with os.scandir(open_.pop()) as entries:
+                for entry in entries:
+                    with contextlib.suppress(OSError):
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        open_.append(entry.path)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return sys.maxsize  # too deep to be looked at, so that anything may be there
     return total

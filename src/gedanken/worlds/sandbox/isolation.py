@@ -74,9 +74,15 @@ def missing(level: Isolation) -> str:
 
 
 def bubblewrapped(
-    command: Sequence[str], folder: Path, *, readable: Sequence[Path], disk_mb: int, environment: dict[str, str]
+    command: Sequence[str],
+    folder: Path,
+    *,
+    readable: Sequence[Path],
+    masked: Sequence[Path] = (),
+    disk_mb: int,
+    environment: dict[str, str],
 ) -> list[str]:
-    """The command line that runs `command` in namespaces of its own, with `folder` as its `WORK`."""
+    """The command line that runs `command` in namespaces of its own, with `folder` as its `WORK`; `masked` are empty."""
     size = str(disk_mb << 20)
     words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
     words += ["--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
@@ -87,6 +93,10 @@ def bubblewrapped(
         words += ["--size", size, "--tmpfs", scratch]
     for one in readable:  # after /tmp, which they may lie in
         words += ["--ro-bind", str(one), str(one)]
+    for one in masked:
+        # What is not there needs no mask, and could not get one in a folder that cannot be written to.
+        if any(one.is_relative_to(other) for other in (*map(Path, _SYSTEM), *readable)) and one.is_dir():
+            words += ["--size", "4096", "--tmpfs", str(one), "--remount-ro", str(one)]
     words += ["--bind", str(folder), WORK, "--chdir", WORK]
     # Else both are memory without a limit that it could fill.
     words += ["--remount-ro", "/dev", "--remount-ro", "/"]
