@@ -163,6 +163,17 @@ for where, _, names in os.walk("."):
     assert not any(secrets[row] in done.output for row in unseen_rows(task))
 
 
+def test_data_of_tasks_in_installed_packages_are_masked() -> None:
+    """scikit-learn's own data are tasks that ship, and its package has to be readable."""
+    if available()[Isolation.BUBBLEWRAP]:
+        pytest.fail("only bubblewrap can mask a folder: install it")
+    solution = (
+        "import os, sklearn.datasets as d\nprint(os.listdir(os.path.dirname(d.__file__) + '/data'))\nd.load_wine()"
+    )
+    done, _ = attempt(small(), solution, isolation=Isolation.BUBBLEWRAP)
+    assert done.verdict is Verdict.ERROR and done.output.strip() == "[]" and "wine_data.csv" in done.error
+
+
 def test_the_tasks_that_ship_are_where_no_program_can_read_them() -> None:
     """They are where this package is: not among those of the interpreter that runs the program."""
     place = Path(str(_TASKS)).resolve()

@@ -82,7 +82,7 @@ def bubblewrapped(
     disk_mb: int,
     environment: dict[str, str],
 ) -> list[str]:
-    """The command line that runs `command` in namespaces of its own, with `folder` as its `WORK`; `masked` are empty."""
+    """The command line that runs `command` in namespaces of its own, with `folder` as its `WORK`, `masked` empty."""
     size = str(disk_mb << 20)
     words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
     words += ["--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
