@@ -170,7 +170,7 @@ def test_data_of_tasks_in_installed_packages_are_masked() -> None:
     solution = (
         "import os, sklearn.datasets as d\nprint(os.listdir(os.path.dirname(d.__file__) + '/data'))\nd.load_wine()"
     )
-    done, _ = attempt(small(), solution, isolation=Isolation.BUBBLEWRAP)
+    done, _ = attempt(small("regression"), solution, isolation=Isolation.BUBBLEWRAP)
     assert done.verdict is Verdict.ERROR and done.output.strip() == "[]" and "wine_data.csv" in done.error
 
 
