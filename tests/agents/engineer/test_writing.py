@@ -47,8 +47,8 @@ class MadeUp:
     error: Callable[[Design], float] = lambda design: 0.0
     work_ms: Callable[[Design], float] = lambda design: 1_000.0
     level_std: float = 0.1
-    spread: float = 0.3
-    work_spread: float = 0.5
+    error_left: float = 0.3
+    work_left: float = 0.5
 
     def expected_error(self, designs: Sequence[Design], task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.array([self.error(design) for design in designs]), np.full(len(designs), 0.01)

@@ -15,7 +15,7 @@ import numpy as np
 
 from gedanken.agents.engineer.contract import Outlook, Proposal, Tried
 from gedanken.agents.engineer.search import best_designs, place
-from gedanken.agents.experimenter.acquisition import improvement
+from gedanken.agents.experimenter.acquisition import improvement_over
 from gedanken.errors import ConfigError
 from gedanken.models.attempts.foresight import Done, Foresight, Foretold
 from gedanken.models.attempts.heads import Heads
@@ -112,8 +112,10 @@ def merit_of(foresight: Foresight, designs: Sequence[Design], told: Foretold) ->
         # What is expected to be best, in units of how programs differ.
         heads = foresight.heads
         mean, _ = heads.expected_error(designs, foresight.task)
-        return np.log(told.ok) - mean / heads.spread, None
-    better = improvement(foresight.error, foresight.encoded(designs))
+        return np.log(told.ok) - mean / heads.error_left, None
+    answered = [done.design for done in foresight.done if done.skill is not None]
+    error = foresight.error
+    better = improvement_over(error.beliefs(designs), error.beliefs(answered).mean, error.weights)
     chance = np.exp(better.log_chance) * told.ok
     return better.log_chance + better.log_gain + np.log(told.ok), chance
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import log_ndtr, logsumexp
 
-from gedanken.models.gaussian_process.average import GaussianProcess
+from gedanken.models.gaussian_process import Belief, GaussianProcess
 
 _SAMPLES, _DIRECTIONS = 64, 64
 """Of the expected hypervolume improvement."""
@@ -37,11 +37,22 @@ def improvement(process: GaussianProcess, x: np.ndarray, seen: np.ndarray | None
         x: [M, F] encoded designs.
         seen: [N, F], the designs among which the best is; by default those that the process has results of.
     """
-    mean, epistemic, _ = process.beliefs(x)
     own = process.beliefs(process.x if seen is None else seen).mean
-    weights = process.weights[:, None]
-    z = (mean - (process.weights @ own).max()) / epistemic
+    return improvement_over(process.beliefs(x), own, process.weights)
+
+
+def improvement_over(beliefs: Belief, own: np.ndarray, weights: np.ndarray) -> Improvement:
+    """The same, of beliefs.
+
+    Args:
+        beliefs: of M designs, by each of K processes: arrays [K, M].
+        own: [K, N], the means of those among which the best is.
+        weights: [K], of the processes.
+    """
+    mean, epistemic, _ = beliefs
+    z = (mean - (weights @ own).max()) / epistemic
     each = (mean - own.max(1)[:, None]) / epistemic
+    weights = weights[:, None]
     return Improvement(
         logsumexp(log_ndtr(z), axis=0, b=weights),
         logsumexp(log_improvement(each) + np.log(epistemic), axis=0, b=weights),

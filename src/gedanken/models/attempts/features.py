@@ -17,7 +17,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from gedanken.worlds.design import DesignSpace
 from gedanken.worlds.ml_engineering.pipelines import SPACE, relevant
 from gedanken.worlds.ml_engineering.task import Task
 from gedanken.worlds.parameters import Categorical, Design
@@ -113,11 +112,6 @@ def features(designs: Sequence[Design], task: np.ndarray) -> np.ndarray:
 
 CHOICES = tuple(i for i, parameter in enumerate(SPACE.parameters) if isinstance(parameter, Categorical))
 """The columns of `features` that are choices."""
-
-
-def decoded(x: np.ndarray, space: DesignSpace = SPACE) -> list[Design]:
-    """[M, F] as the space encodes them -> M designs."""
-    return [space.decode(row) for row in x]
 
 
 def _landmarks(task: Task, rest: pd.DataFrame, truth: np.ndarray) -> tuple[float, float]:

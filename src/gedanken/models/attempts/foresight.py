@@ -1,23 +1,23 @@
 """What is foretold of programs on one task: the heads across tasks, corrected by the task's own attempts.
 
-The heads are to a task what an earlier campaign is to a new one: a trend (`models.gaussian_process.trend`) that its own
-results may follow, scale, shift or drop. So the first suggestion is informed, a machine of another speed or a task of
-another difficulty is a shift that a few attempts settle, and heads that mislead lose by the evidence.
+What the task's own attempts differ by from the heads is a Gaussian process over programs. So the first suggestion is
+informed, a machine of another speed or a task of another difficulty is a shift that a few attempts settle, and programs
+that are like those that surprised are expected to surprise likewise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from scipy.stats import norm
 
-from gedanken.models.attempts.features import decoded, log_error, skill_of
+from gedanken.models.attempts.corrected import Corrected, corrected
+from gedanken.models.attempts.features import log_error, skill_of
 from gedanken.models.attempts.heads import VERDICTS, Heads
-from gedanken.models.gaussian_process import GaussianProcess, GaussianProcessConfig, Trend, fit_gaussian_process
-from gedanken.models.gaussian_process.trend import Expected
+from gedanken.models.gaussian_process import GaussianProcess, GaussianProcessConfig, fit_gaussian_process
 from gedanken.worlds.ml_engineering.pipelines import SPACE
 from gedanken.worlds.parameters import Design
 
@@ -27,9 +27,10 @@ _LEAST, _MOST = 0.01, 0.99
 """Probabilities of a valid answer that are believed."""
 _STARTUP_MS = 2_000.0
 """Until a program on this machine has said how long imports take."""
+_SPEED = 0.5
+"""Standard deviation of the logarithm of how fast a machine is, before it has run anything."""
 _NOISE = 0.1
 """Relative, of an error that is measured on some hundred rows; only before the first attempt."""
-_CONFIG = GaussianProcessConfig(draws=4)
 _LIKELIEST = GaussianProcessConfig(scales=("shared",), draws=1)
 
 
@@ -88,12 +89,9 @@ class Foresight:
 
     def foretell(self, designs: Sequence[Design]) -> Foretold:
         """What will become of programs."""
-        x = SPACE.encode(designs)
-        mean, epistemic, aleatoric, low, high = self._error(designs, x)
-        work, work_low, work_high = map(
-            np.exp, self._of(self.work, designs, x, self.heads.expected_work, self.heads.work_spread)
-        )
-        ok, verdicts = self._verdicts(designs, x)
+        mean, epistemic, aleatoric, low, high = self._error(designs)
+        work, work_low, work_high = map(np.exp, self._work(designs))
+        ok, verdicts = self._verdicts(designs)
         return Foretold(
             ok,
             verdicts,
@@ -119,10 +117,6 @@ class Foresight:
         )
         return found
 
-    def encoded(self, designs: Sequence[Design]) -> np.ndarray:
-        """[M, F]: programs as the processes take them."""
-        return SPACE.encode(designs)
-
     @property
     def startup_ms(self) -> float:
         """What a program takes besides its work."""
@@ -130,31 +124,31 @@ class Foresight:
         return float(np.median(known)) if known else _STARTUP_MS
 
     @cached_property
-    def error(self) -> GaussianProcess | None:
-        """The process of minus the log error, of which more is better; None before the first answer."""
+    def error(self) -> Corrected | None:
+        """Minus the log error, of which more is better; None before the first answer."""
         known = [(done.design, -float(log_error(done.skill))) for done in self.done if done.skill is not None]
-
-        def expected(x: np.ndarray) -> np.ndarray:
-            return -self.heads.expected_error(decoded(x), self.task)[0] / self.heads.spread
-
-        return self._fitted(known, expected, self.heads.spread, _CONFIG)
-
-    @cached_property
-    def work(self) -> GaussianProcess | None:
-        """The process of the work's logarithm; None before the first attempt."""
-        known = [(done.design, float(np.log(max(done.work_ms, 1.0)))) for done in self.done]
-        spread = self.heads.work_spread
-
-        def expected(x: np.ndarray) -> np.ndarray:
-            found = self.heads.expected_work(decoded(x), self.task)[0]
-            return np.asarray(found - self._usual_work) / spread
-
-        return self._fitted(known, expected, spread, _CONFIG)
+        if not known:
+            return None
+        return corrected(
+            lambda designs: -self.heads.expected_error(designs, self.task)[0],
+            [design for design, _ in known],
+            np.array([value for _, value in known]),
+            left=self.heads.error_left,
+            seed=self.seed,
+        )
 
     @cached_property
-    def _usual_work(self) -> float:
-        designs = [done.design for done in self.done]
-        return float(self.heads.expected_work(designs, self.task)[0].mean())
+    def work(self) -> Corrected | None:
+        """The work's logarithm; None before the first attempt."""
+        if not self.done:
+            return None
+        return corrected(
+            lambda designs: self.heads.expected_work(designs, self.task)[0],
+            [done.design for done in self.done],
+            np.log([max(done.work_ms, 1.0) for done in self.done]),
+            left=self.heads.work_left,
+            seed=self.seed,
+        )
 
     @cached_property
     def surprises(self) -> GaussianProcess | None:
@@ -169,50 +163,36 @@ class Foresight:
         left = answered - self.heads.verdicts(designs, self.task)[:, 0]
         return fit_gaussian_process(SPACE.groups, SPACE.encode(designs), left, config=_LIKELIEST, seed=self.seed)
 
-    def _fitted(
-        self,
-        known: Sequence[tuple[Design, float]],
-        expected: Expected,
-        scale: float,
-        config: GaussianProcessConfig,
-    ) -> GaussianProcess | None:
-        if not known:
-            return None
-        x, y = SPACE.encode([design for design, _ in known]), np.array([value for _, value in known])
-        return fit_gaussian_process(SPACE.groups, x, y, config=config, trend=Trend((expected,), scale), seed=self.seed)
-
-    def _error(self, designs: Sequence[Design], x: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _error(self, designs: Sequence[Design]) -> tuple[np.ndarray, ...]:
         """Mean, epistemic and aleatoric deviation, and the interval, of the log error."""
         if self.error is None:
             mean, apart = self.heads.expected_error(designs, self.task)
             mean = mean + self.heads.usual(self.task)
-            epistemic = np.sqrt(np.square(apart) + self.heads.level_std**2 + (0.5 * self.heads.spread) ** 2)
+            epistemic = np.sqrt(np.square(apart) + self.heads.level_std**2 + self.heads.error_left**2)
             aleatoric = np.full(len(mean), _NOISE)
             reach = norm.ppf(0.5 + LEVEL / 2) * np.hypot(epistemic, aleatoric)
             return mean, epistemic, aleatoric, mean - reach, mean + reach
-        belief, (low, high) = self.error.predict(x), self.error.interval(x, LEVEL)
+        belief, (low, high) = self.error.predict(designs), self.error.interval(designs, LEVEL)
         return -belief.mean, belief.epistemic, belief.aleatoric, -high, -low
 
-    def _of(
-        self,
-        process: GaussianProcess | None,
-        designs: Sequence[Design],
-        x: np.ndarray,
-        head: Callable[[Sequence[Design], np.ndarray], tuple[np.ndarray, np.ndarray]],
-        spread: float,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean and interval of the process, or of its head where there is none yet."""
-        if process is None:
-            mean, apart = head(designs, self.task)
-            reach = norm.ppf(0.5 + LEVEL / 2) * np.hypot(apart, 0.5 * spread)
+    def _work(self, designs: Sequence[Design]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean and interval of the work's logarithm."""
+        if self.work is None:
+            mean, apart = self.heads.expected_work(designs, self.task)
+            # How fast this machine is, is not known yet.
+            reach = norm.ppf(0.5 + LEVEL / 2) * np.sqrt(np.square(apart) + self.heads.work_left**2 + _SPEED**2)
             return mean, mean - reach, mean + reach
-        low, high = process.interval(x, LEVEL)
-        return process.predict(x).mean, low, high
+        low, high = self.work.interval(designs, LEVEL)
+        return self.work.predict(designs).mean, low, high
 
-    def _verdicts(self, designs: Sequence[Design], x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _verdicts(self, designs: Sequence[Design]) -> tuple[np.ndarray, np.ndarray]:
         """[M], [M, V]: the probability of an answer, and those of all verdicts scaled to it."""
         before = self.heads.verdicts(designs, self.task)
-        ok = before[:, 0] if self.surprises is None else before[:, 0] + self.surprises.predict(x).mean
+        ok = (
+            before[:, 0]
+            if self.surprises is None
+            else before[:, 0] + self.surprises.predict(SPACE.encode(designs)).mean
+        )
         ok = np.clip(ok, _LEAST, _MOST)
         others = before[:, 1:] / np.maximum(before[:, 1:].sum(1, keepdims=True), 1e-9)
         return ok, np.hstack([ok[:, None], (1.0 - ok)[:, None] * others])

@@ -19,6 +19,7 @@ import pandas as pd
 from gedanken.errors import FileError
 from gedanken.experience.files import write_text
 from gedanken.models.attempts.features import CHOICES, features, log_error
+from gedanken.models.attempts.law import fit_law, terms
 from gedanken.worlds.ml_engineering.pipelines import SPACE
 from gedanken.worlds.parameters import Design
 
@@ -26,6 +27,8 @@ VERDICTS = ("ok", "error", "timeout", "memory", "invalid")
 """What a head of verdicts tells apart; whatever else happens to a program counts as an error."""
 SCHEMA_VERSION = 1
 _BAGS = 8
+_BEYOND = 60
+"""Trees of what the law leaves unexplained."""
 _TREES: Mapping[str, Any] = {
     "n_estimators": 150,
     "learning_rate": 0.06,
@@ -45,22 +48,27 @@ class Heads:
     """What is known of programs before a task begins.
 
     Attributes:
-        error, work: boosters of the logarithm of the error relative to the task's usual one, and of that of the work in
-            milliseconds.
+        error, work: boosters of the logarithm of the error relative to the task's usual one, and of that of the work
+            relative to its law.
         verdict: boosters of the probabilities of `VERDICTS`.
+        law: [L], the weights of `law.terms` in the logarithm of the work in milliseconds, less `usual_work`.
+        usual_work: its mean over all that is known.
         level: [T + 1], of the usual error from a task's features by ridge regression, a constant last.
         level_std: standard deviation of a new task's usual error around what `level` foretells.
-        spread, work_spread: standard deviations of the errors, and of the work's logarithm, within a task.
+        error_left, work_left: standard deviations, within a task that was not seen, of what error and work differ by
+            from what is expected of them.
         tasks: how many it was fitted to.
     """
 
     error: tuple[lightgbm.Booster, ...]
     work: tuple[lightgbm.Booster, ...]
     verdict: tuple[lightgbm.Booster, ...]
+    law: np.ndarray
+    usual_work: float
     level: np.ndarray
     level_std: float
-    spread: float
-    work_spread: float
+    error_left: float
+    work_left: float
     tasks: int
 
     def expected_error(self, designs: Sequence[Design], task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +79,7 @@ class Heads:
     def expected_work(self, designs: Sequence[Design], task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[M], [M]: likewise, of the logarithm of milliseconds of work."""
         each = self._each(self.work, designs, task)
-        return each.mean(0), each.std(0)
+        return self.usual_work + terms(designs, task) @ self.law + each.mean(0), each.std(0)
 
     def verdicts(self, designs: Sequence[Design], task: np.ndarray) -> np.ndarray:
         """[M, V]: probabilities of `VERDICTS`."""
@@ -88,8 +96,11 @@ class Heads:
         for name in ("error", "work", "verdict"):
             for number, booster in enumerate(getattr(self, name)):
                 write_text(folder / f"{name}-{number}.txt", booster.model_to_string())
-        numbers = {name: getattr(self, name) for name in ("level_std", "spread", "work_spread", "tasks")}
-        manifest = {"schema": SCHEMA_VERSION, "bags": len(self.error), "level": self.level.tolist(), **numbers}
+        numbers = {
+            name: getattr(self, name) for name in ("level_std", "error_left", "work_left", "usual_work", "tasks")
+        }
+        arrays = {name: getattr(self, name).tolist() for name in ("level", "law")}
+        manifest = {"schema": SCHEMA_VERSION, "bags": len(self.error), **arrays, **numbers}
         write_text(folder / "heads.json", json.dumps(manifest, indent=1))
 
     @classmethod
@@ -114,10 +125,12 @@ class Heads:
             }
             return cls(
                 **boosters,
+                law=np.array(manifest["law"], np.float64),
+                usual_work=float(manifest["usual_work"]),
                 level=np.array(manifest["level"], np.float64),
                 level_std=float(manifest["level_std"]),
-                spread=float(manifest["spread"]),
-                work_spread=float(manifest["work_spread"]),
+                error_left=float(manifest["error_left"]),
+                work_left=float(manifest["work_left"]),
                 tasks=int(manifest["tasks"]),
             )
         except (OSError, ValueError, KeyError, TypeError, lightgbm.basic.LightGBMError) as error:
@@ -140,7 +153,7 @@ def fit_heads(known: pd.DataFrame, tasks: Mapping[str, np.ndarray], *, bags: int
         bags: models of each kind.
         seed: of everything random.
     """
-    rng = np.random.default_rng(seed)
+    rng, left = np.random.default_rng(seed), list[float]()
     names = sorted(set(known["task"]))
     rows = {name: known[known["task"] == name] for name in names}
     x = {name: features(designs_of(rows[name]), tasks[name]) for name in names}
@@ -149,30 +162,51 @@ def fit_heads(known: pd.DataFrame, tasks: Mapping[str, np.ndarray], *, bags: int
     usual = {name: float(np.median(errors[name])) for name in names}
     relative = {name: np.clip(errors[name] - usual[name], -3.0, 3.0) for name in names}
     work = {name: np.log(np.maximum(rows[name]["work_ms"].to_numpy(np.float64), 1.0)) for name in names}
+    law_terms = {name: terms(designs_of(rows[name]), tasks[name]) for name in names}
+    usual_work = float(np.concatenate([work[name] for name in names]).mean())
+    law = fit_law(np.vstack([law_terms[name] for name in names]), np.concatenate([work[n] for n in names]) - usual_work)
+    beyond = {name: work[name] - usual_work - law_terms[name] @ law for name in names}
     verdict = {name: np.array([_place(word) for word in rows[name]["verdict"]]) for name in names}
 
-    def bag(target: Mapping[str, np.ndarray], which: Mapping[str, np.ndarray] | None, **more: Any) -> Any:
+    def bag(
+        target: Mapping[str, np.ndarray], which: Mapping[str, np.ndarray] | None, *, classes: bool = False, **more: Any
+    ) -> Any:
         chosen = rng.choice(names, len(names))
         inputs = np.vstack([x[name] if which is None else x[name][which[name]] for name in chosen])
         outputs = np.concatenate([target[name] for name in chosen])
-        if more:
+        if classes:
             # Every class is there once at least, or the columns of probabilities would change their meaning.
             inputs, outputs = np.vstack([inputs, inputs[: len(VERDICTS)]]), np.r_[outputs, np.arange(len(VERDICTS))]
-        family = lightgbm.LGBMClassifier if more else lightgbm.LGBMRegressor
-        model = family(**_TREES, **more, random_state=int(rng.integers(2**31)))
-        return model.fit(inputs, outputs, categorical_feature=list(CHOICES)).booster_
+        family = lightgbm.LGBMClassifier if classes else lightgbm.LGBMRegressor
+        model = family(**{**_TREES, **more}, random_state=int(rng.integers(2**31)))
+        booster = model.fit(inputs, outputs, categorical_feature=list(CHOICES)).booster_
+        for name in set(names) - set(chosen):
+            seen = x[name] if which is None else x[name][which[name]]
+            left.append(float(np.var(target[name] - booster.predict(seen))) if not classes else 0.0)
+        return booster
 
+    def bags_of(target: Mapping[str, np.ndarray], which: Mapping[str, np.ndarray] | None, **more: Any) -> Any:
+        """The boosters, and the standard deviation of what they leave unexplained in tasks that they did not see."""
+        left.clear()
+        boosters = tuple(bag(target, which, **more) for _ in range(bags))
+        return boosters, float(np.sqrt(np.mean(left))) if left else 1.0
+
+    error, error_left = bags_of(relative, ok)
+    work_boosters, work_left = bags_of(beyond, None, n_estimators=_BEYOND, num_leaves=12)
+    verdicts, _ = bags_of(verdict, None, classes=True, objective="multiclass", num_class=len(VERDICTS))
     matrix = np.array([tasks[name] for name in names])
     levels = np.array([usual[name] for name in names])
     level, level_std = _ridge(matrix, levels)
     return Heads(
-        error=tuple(bag(relative, ok) for _ in range(bags)),
-        work=tuple(bag(work, None) for _ in range(bags)),
-        verdict=tuple(bag(verdict, None, objective="multiclass", num_class=len(VERDICTS)) for _ in range(bags)),
+        error=error,
+        work=work_boosters,
+        verdict=verdicts,
+        law=law,
+        usual_work=usual_work,
         level=level,
         level_std=level_std,
-        spread=float(np.sqrt(np.mean([np.var(relative[name]) for name in names]))),
-        work_spread=float(np.sqrt(np.mean([np.var(work[name]) for name in names]))),
+        error_left=error_left,
+        work_left=work_left,
         tasks=len(names),
     )
 

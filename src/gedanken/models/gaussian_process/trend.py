@@ -27,7 +27,7 @@ class Expected(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Trend:
-    """The earlier campaigns, of which there is one or more, and the standard deviation that their results had."""
+    """The earlier campaigns, and the standard deviation that their results had; without any, one that is guessed."""
 
     earlier: tuple[Expected, ...]
     scale: float
@@ -40,7 +40,7 @@ class Trend:
     def mean(self) -> np.ndarray:
         """[1 + S]: of the coefficients, before anything is known."""
         count = len(self.earlier)
-        found: np.ndarray = np.r_[0.0, np.full(count, 1.0 / count)]
+        found: np.ndarray = np.r_[0.0, np.full(count, 1.0 / max(count, 1))]
         return found
 
     @property
