@@ -20,12 +20,12 @@ import gymnasium as gym
 import lightgbm
 import numpy as np
 
-from gedanken.dreams.attempts_seen import Ended, best_skill, bounds, kind_of, observed
+from gedanken.dreams.attempts_seen import Ended, best_skill, bounds, kind_of, mask_of, observed
 from gedanken.dreams.env import check_actions, provenance
 from gedanken.errors import ConfigError
 from gedanken.models.attempts.features import TASK_FEATURES, features, skill_of
 from gedanken.models.attempts.heads import VERDICTS, Heads
-from gedanken.worlds.ml_engineering.moves import MOVES, STOP, move, place, possible
+from gedanken.worlds.ml_engineering.moves import MOVES, STOP, move, place
 from gedanken.worlds.ml_engineering.pipelines import MODELS, SPACE, sensible
 from gedanken.worlds.parameters import Categorical, Design
 
@@ -151,9 +151,9 @@ class AttemptsDream(gym.Env[np.ndarray, np.int64]):
         task = str(given.get("task", picked))
         truth = self._drawn(self.tasks[task], key)
         self._now = AttemptsSnapshot(self.model_id, task, truth, (), 0.0, False, {})
-        mask = possible(kind_of(self.tasks[task]), ())
-        info = {"task": task, "action_mask": mask.astype(np.int8), "provenance": provenance(self.model_id)}
-        return observed(self.tasks[task], (), left=1.0), info
+        observation = observed(self.tasks[task], (), left=1.0)
+        mask = mask_of(observation)
+        return observation, {"task": task, "action_mask": mask, "provenance": provenance(self.model_id)}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Imagines what a move brings.
@@ -179,17 +179,17 @@ class AttemptsDream(gym.Env[np.ndarray, np.int64]):
         over = which == STOP or took >= left
         self._now = replace(now, tried=tried, spent_ms=spent, over=over)
         best = best_skill(tried)
+        observation = observed(task, tried, left=1.0 - spent / self.campaigns.budget_ms)
         info = {
             "duration_ms": took,
             "verdict": str(tried[-1].verdict) if design is not None else "",
             "skill": tried[-1].skill if design is not None else None,
             "design": design,
             "best": best,
-            "action_mask": possible(kind, tried).astype(np.int8),
+            "action_mask": mask_of(observation),
             "provenance": provenance(self.model_id),
         }
-        left = 1.0 - spent / self.campaigns.budget_ms
-        return observed(task, tried, left=left), best - before, over, False, info
+        return observation, best - before, over, False, info
 
     def snapshot(self) -> AttemptsSnapshot:
         """Where the campaign stands; hand it to `restore` of this or any other dream of the same model and tasks.

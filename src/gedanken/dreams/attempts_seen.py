@@ -75,6 +75,12 @@ def observed(task: np.ndarray, tried: Sequence[Ended], *, left: float) -> np.nda
     return np.concatenate([np.asarray(part, np.float32) for part in parts])
 
 
+def mask_of(observation: np.ndarray) -> np.ndarray:
+    """[OBSERVED] or [B, OBSERVED] -> [K] or [B, K] int8: which moves are possible there."""
+    mask: np.ndarray = (observation[..., -len(MOVES) :] > 0.5).astype(np.int8)
+    return mask
+
+
 def best_skill(tried: Sequence[Ended]) -> float:
     """The best skill so far; 0, of knowing nothing, before the first and where all are worse than that."""
     return max((min(one.skill, 1.0) for one in tried if one.skill is not None and one.skill > 0.0), default=0.0)

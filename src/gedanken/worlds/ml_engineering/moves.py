@@ -10,13 +10,14 @@ import numpy as np
 
 from gedanken.errors import ConfigError
 from gedanken.worlds.ml_engineering.metrics import Kind
-from gedanken.worlds.ml_engineering.pipelines import MODELS, SPACE, crossed, drawn, mutated, sensible
-from gedanken.worlds.parameters import Design
+from gedanken.worlds.ml_engineering.pipelines import MODELS, SPACE, canonical, crossed, mutated, sensible
+from gedanken.worlds.parameters import Categorical, Design
 
 MOVES = (*(f"sensible {model}" for model in MODELS), "mutate", "mutate another", "cross", "draw", "stop")
 """The sensible program of each model; the best program changed; the best one of another model than the best one's,
 changed; the best two crossed; any program; no more programs."""
 MUTATE, ANOTHER, CROSS, DRAW, STOP = range(len(MODELS), len(MOVES))
+_NAMES = SPACE.names
 _MOST_CHANGES = 3
 _ATTEMPTS = 20
 """How often a program that is new is looked for."""
@@ -35,11 +36,11 @@ class Attempted(Protocol):
 
 
 def possible(kind: Kind, tried: Sequence[Attempted]) -> np.ndarray:
-    """[K] bool: the moves of `MOVES` that lead anywhere. Sensible programs are tried once; what is changed must exist."""
+    """[K] bool: the moves that lead anywhere. Sensible programs are tried once, what is changed must exist."""
     known = _places(tried)
     scored = [one.design for one in tried if one.skill is not None and one.design is not None]
     families = {design["model"] for design in scored}
-    fresh = [place(design) not in known for design in _sensible(kind)]
+    fresh = [where not in known for where in _sensible_places(kind)]
     return np.array([*fresh, len(scored) > 0, len(families) > 1, len(scored) > 1, True, True])
 
 
@@ -68,7 +69,7 @@ def move(kind: Kind, which: int, tried: Sequence[Attempted], rng: np.random.Gene
         return None
     for attempt in range(_ATTEMPTS):
         if which == DRAW:
-            design = drawn(kind, 1, seed=int(rng.integers(2**31)))[0]
+            design = _any(kind, rng)
         elif which == CROSS:
             design = crossed(best[0], best[1], kind, rng)
             # Two programs that are nearly the same have no crossing that is new: then one is changed, too.
@@ -88,12 +89,31 @@ def best_designs(tried: Sequence[Attempted], count: int) -> list[Design]:
 
 def place(design: Design) -> tuple[Any, ...]:
     """What tells a design from others: its values, numbers to four digits, as they stand in its program."""
-    return tuple(float(f"{v:.4g}") if isinstance(v := design[name], float) else v for name in SPACE.names)
+    return tuple(_rounded(v) if isinstance(v := design[name], float) else v for name in _NAMES)
 
 
 @functools.cache
 def _sensible(kind: Kind) -> tuple[Design, ...]:
     return tuple(sensible(kind))
+
+
+@functools.cache
+def _sensible_places(kind: Kind) -> tuple[tuple[Any, ...], ...]:
+    return tuple(map(place, _sensible(kind)))
+
+
+def _any(kind: Kind, rng: np.random.Generator) -> Design:
+    """Any program. One is not spread over the space, as `pipelines.drawn` spreads several."""
+    found: Design = {
+        p.name: str(rng.choice(p.levels)) if isinstance(p, Categorical) else p.decoded(rng.random(1))
+        for p in SPACE.parameters
+    }
+    return canonical(found, kind)
+
+
+@functools.lru_cache(1 << 16)
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
 def _places(tried: Sequence[Attempted]) -> set[tuple[Any, ...]]:
