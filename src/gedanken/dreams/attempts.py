@@ -151,7 +151,7 @@ class AttemptsDream(gym.Env[np.ndarray, np.int64]):
         task = str(given.get("task", picked))
         truth = self._drawn(self.tasks[task], key)
         self._now = AttemptsSnapshot(self.model_id, task, truth, (), 0.0, False, {})
-        observation = observed(self.tasks[task], (), left=1.0)
+        observation = self.observation
         mask = mask_of(observation)
         return observation, {"task": task, "action_mask": mask, "provenance": provenance(self.model_id)}
 
@@ -179,7 +179,7 @@ class AttemptsDream(gym.Env[np.ndarray, np.int64]):
         over = which == STOP or took >= left
         self._now = replace(now, tried=tried, spent_ms=spent, over=over)
         best = best_skill(tried)
-        observation = observed(task, tried, left=1.0 - spent / self.campaigns.budget_ms)
+        observation = self.observation
         info = {
             "duration_ms": took,
             "verdict": str(tried[-1].verdict) if design is not None else "",
@@ -222,6 +222,12 @@ class AttemptsDream(gym.Env[np.ndarray, np.int64]):
         if seed is not None:
             other.np_random = np.random.default_rng(seed)
         return other
+
+    @property
+    def observation(self) -> np.ndarray:
+        """[OBSERVED] float32: what is seen of the campaign now."""
+        now = self._begun()
+        return observed(self.tasks[now.task], now.tried, left=1.0 - now.spent_ms / self.campaigns.budget_ms)
 
     def _begun(self) -> AttemptsSnapshot:
         if self._now is None:

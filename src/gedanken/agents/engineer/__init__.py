@@ -2,6 +2,19 @@
 
 from gedanken.agents.engineer.contract import Engineer, Proposal, Tried
 from gedanken.agents.engineer.foreseeing import Foreseeing
+from gedanken.agents.engineer.learned_moves import LearnedMoves
+from gedanken.agents.engineer.rehearsed import Rehearsed, Rehearsing, train_policy
 from gedanken.agents.engineer.search import Evolution, RandomSearch
 
-__all__ = ["Engineer", "Evolution", "Foreseeing", "Proposal", "RandomSearch", "Tried"]
+__all__ = [
+    "Engineer",
+    "Evolution",
+    "Foreseeing",
+    "LearnedMoves",
+    "Proposal",
+    "RandomSearch",
+    "Rehearsed",
+    "Rehearsing",
+    "Tried",
+    "train_policy",
+]

@@ -1,8 +1,9 @@
 """Learns in the dream which moves pay, over all train tasks at once, and makes them for real.
 
-REINFORCE over campaigns imagined by the model of attempts. A step's return is what the best skill rises by from there
-to the campaign's end, less what failures and time cost; what was expected of it is a ridge regression on what the
-policy sees, fitted to campaigns before.
+REINFORCE over campaigns imagined by the model of attempts. What a campaign returns is its best skill, less what
+failures and time cost. That depends on the truth that the dream has drawn more than on any move, so several campaigns
+are played on each truth, and a campaign is compared with its siblings; a ridge regression on how campaigns stood, fitted
+to those before, takes away what of the rest was to be expected.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -34,6 +35,7 @@ _READ = STAGES.index("read") + 1
 _FORGET = 0.9
 """What older batches count for in the baseline, each."""
 _RIDGE = 10.0
+_LEAST = 1e-6
 
 
 def _no_better_than_success() -> PartialCredit:
@@ -48,7 +50,7 @@ class Rehearsing:
     Attributes:
         duration_aware: whether steps are weighed by their durations (see `agents.duration_aware`). A campaign draws
             anew after each program, where the plain gradient has no bias.
-        campaigns: how many are imagined.
+        campaigns: how many are imagined. siblings: how many of them on one truth.
         batch: steps an update.
         learning_rate, momentum: of gradient ascent on advantages in units of their standard deviation.
         thrift: what the whole budget costs, in units of skill; without it `stop` never pays.
@@ -57,20 +59,23 @@ class Rehearsing:
     """
 
     duration_aware: bool
-    campaigns: int = 1_000
+    campaigns: int = 2_000
+    siblings: int = 8
     batch: int = 512
-    learning_rate: float = 0.05
+    learning_rate: float = 0.3
     momentum: float = 0.8
     thrift: float = 0.0
     credit: PartialCredit = field(default_factory=_no_better_than_success)
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.campaigns < 1 or self.batch < 2 or not 0 <= self.thrift < math.inf or self.seed < 0:
+        counts = self.campaigns < 1 or self.siblings < 2 or self.batch < 2
+        if counts or not 0 <= self.thrift < math.inf or self.seed < 0:
             raise ConfigError(
                 "Not a way of learning moves.",
-                given=f"campaigns={self.campaigns}, batch={self.batch}, thrift={self.thrift}, seed={self.seed}",
-                expected="one campaign or more, two steps a batch or more, finite thrift and seed of 0 or more",
+                given=f"campaigns={self.campaigns}, siblings={self.siblings}, batch={self.batch}, "
+                f"thrift={self.thrift}, seed={self.seed}",
+                expected="a campaign, two siblings and two steps a batch or more, finite thrift and seed of 0 or more",
             )
         if self.credit.stages != VALID:
             raise ConfigError("Credit is of other stages.", given=self.credit.stages, expected=f"{VALID} stages")
@@ -83,12 +88,12 @@ class Rehearsing:
 
 
 class Progress(NamedTuple):
-    """After an update. best, returned, programs: means over the campaigns since the last one."""
+    """After an update. best, returned, moves: means over the campaigns since the last one."""
 
     campaigns: int
     best: float
     returned: float
-    programs: float
+    moves: float
 
 
 def train_policy(
@@ -101,44 +106,34 @@ def train_policy(
         config: how.
         progress: called after each update.
     """
-    rng, credit = np.random.default_rng(config.seed), config.credit
+    rng = np.random.default_rng(config.seed)
     learned, memory = LearnedMoves.unlearned(), None
     baseline, steps = _Baseline(), _Steps()
-    recent: list[tuple[float, float, int]] = []
-    for number in range(config.campaigns):
-        observation, _ = dream.reset(seed=int(rng.integers(2**31)))
-        seen, actions, rewards, durations, best, over = [], [], [], [], 0.0, False
-        while not over:
-            which = learned.choose(observation, rng)
-            seen.append(observation)
-            observation, reward, over, _, info = dream.step(which)
-            if info["verdict"]:
-                reached = _REACHED.get(info["verdict"], _READ)
-                reward += credit.reward(reached, succeeded=info["verdict"] == "ok")
-            reward -= config.thrift * info["duration_ms"] / dream.campaigns.budget_ms
-            actions.append(which)
-            rewards.append(reward)
-            # Even the decision to stop takes a moment: a duration of 0 has no weight.
-            durations.append(max(info["duration_ms"], 1.0))
-            best = info["best"]
-        steps.add(np.array(seen), np.array(actions), np.cumsum(rewards[::-1])[::-1], np.array(durations))
-        recent.append((best, float(sum(rewards)), sum(which != STOP for which in actions)))
+    recent: list[_Campaign] = []
+    for group in range(math.ceil(config.campaigns / config.siblings)):
+        dream.reset(seed=int(rng.integers(2**31)))
+        played = [_imagined(dream, learned, config, rng) for _ in range(config.siblings)]
+        for one in played:
+            others = (sum(other.total for other in played) - one.total) / (len(played) - 1)
+            # What was earned until then, beside all that the others earned, says much of what will come of it.
+            apart = np.cumsum(one.rewards) - one.rewards - others
+            steps.add(one.seen, one.actions, np.full(len(apart), one.total - others), one.durations, apart)
+        recent += played
         while len(steps) >= config.batch:
-            observations, moves, returns, took = steps.take(config.batch)
+            seen, actions, better, durations, apart = steps.take(config.batch)
             if memory is None:
                 # The first batch says what is usual, and is learned from too.
-                spread = observations.std(0)
-                usual = np.where(spread > 1e-6, spread, 1.0)
-                learned = replace(learned, mean=observations.mean(0).astype(np.float64), scale=usual.astype(np.float64))
+                usual = seen.std(0).astype(np.float64)
+                usual[usual < _LEAST] = 1.0
+                learned = replace(learned, mean=seen.mean(0).astype(np.float64), scale=usual)
                 memory = config.gradient.begin(learned.policy)
-            features = learned.features(observations)
-            better = returns - baseline.expected(features[:, :OBSERVED], returns)
-            baseline.learn(features[:, :OBSERVED], returns)
-            better /= max(float(better.std()), 1e-9)
-            policy, memory = config.gradient.update(learned.policy, memory, moves, better, took, features)
+            features = learned.features(seen)
+            better = baseline.beyond(np.column_stack([features[:, :OBSERVED], apart]), better)
+            policy, memory = config.gradient.update(learned.policy, memory, actions, better, durations, features)
             learned = replace(learned, policy=policy)
             if progress is not None and recent:
-                progress(Progress(number + 1, *(float(np.mean(part)) for part in zip(*recent, strict=True))))
+                means = ([one.best for one in recent], [one.total for one in recent], [len(one.seen) for one in recent])
+                progress(Progress((group + 1) * config.siblings, *(float(np.mean(part)) for part in means)))
                 recent.clear()
     about = {"model": dream.model_id, "tasks": list(dream.tasks), "dream": asdict(dream.campaigns)}
     return replace(learned, about={**about, "learning": asdict(config)})
@@ -203,6 +198,40 @@ def ended_of(tried: Tried) -> Ended:
     return Ended(tried.design, verdict, tried.skill, float(tried.cpu_ms))
 
 
+class _Campaign(NamedTuple):
+    """A campaign of N moves. seen: [N, OBSERVED]; actions, rewards, durations: [N]; best: the best skill."""
+
+    seen: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    durations: np.ndarray
+    best: float
+
+    @property
+    def total(self) -> float:
+        """What it returned."""
+        return float(self.rewards.sum())
+
+
+def _imagined(begun: AttemptsDream, learned: LearnedMoves, config: Rehearsing, rng: np.random.Generator) -> _Campaign:
+    """One campaign of the truth that `begun` has drawn."""
+    dream = begun.fork(seed=int(rng.integers(2**31)))
+    observation, seen, actions, rewards, durations = dream.observation, [], [], [], []
+    best, over = 0.0, False
+    while not over:
+        seen.append(observation)
+        actions.append(learned.choose(observation, rng))
+        observation, reward, over, _, info = dream.step(actions[-1])
+        if info["verdict"]:
+            reached = _REACHED.get(info["verdict"], _READ)
+            reward += config.credit.reward(reached, succeeded=info["verdict"] == "ok")
+        rewards.append(reward - config.thrift * info["duration_ms"] / dream.campaigns.budget_ms)
+        # Even the decision to stop takes a moment: a duration of 0 has no weight.
+        durations.append(max(info["duration_ms"], 1.0))
+        best = info["best"]
+    return _Campaign(np.array(seen), np.array(actions), np.array(rewards), np.array(durations), best)
+
+
 class _Steps:
     """Steps of finished campaigns that were not learned from yet. Batches of one size need one compilation."""
 
@@ -215,7 +244,7 @@ class _Steps:
     def add(self, *parts: np.ndarray) -> None:
         self._held.append(parts)
 
-    def take(self, count: int) -> tuple[Any, ...]:
+    def take(self, count: int) -> tuple[np.ndarray, ...]:
         """The oldest ones."""
         joined = [np.concatenate(part) for part in zip(*self._held, strict=True)]
         self._held = [tuple(part[count:] for part in joined)]
@@ -223,28 +252,20 @@ class _Steps:
 
 
 class _Baseline:
-    """The return that is expected, by ridge regression on what is seen."""
+    """What was expected to come of steps, by ridge regression on how campaigns stood before."""
 
     def __init__(self) -> None:
-        self._gram: Any = None
-        self._moment: Any = None
+        self._gram: np.ndarray | None = None
+        self._moment: np.ndarray | None = None
 
-    def expected(self, features: np.ndarray, returns: np.ndarray) -> np.ndarray:
-        """[B, F] -> [B]; before anything was learned, the mean of these returns."""
-        if self._gram is None:
-            return np.full(len(features), returns.mean())
-        x = _with_constant(features)
-        weights = np.linalg.solve(self._gram + _RIDGE * np.eye(x.shape[1]), self._moment)
-        found: np.ndarray = x @ weights
+    def beyond(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """[B, F], [B] -> [B]: by how much y was better than expected, in standard deviations. Learns of it then."""
+        x = np.hstack([x.astype(np.float64), np.ones((len(x), 1))])
+        gram, moment = x.T @ x, x.T @ y
+        if self._gram is None or self._moment is None:
+            expected, self._gram, self._moment = np.full(len(y), y.mean()), gram, moment
+        else:
+            expected = x @ np.linalg.solve(self._gram + _RIDGE * np.eye(x.shape[1]), self._moment)
+            self._gram, self._moment = _FORGET * self._gram + gram, _FORGET * self._moment + moment
+        found: np.ndarray = (y - expected) / max(float((y - expected).std()), _LEAST)
         return found
-
-    def learn(self, features: np.ndarray, returns: np.ndarray) -> None:
-        """Of [B, F] and what they returned, [B]."""
-        x = _with_constant(features)
-        gram, moment = x.T @ x, x.T @ returns
-        self._gram = gram if self._gram is None else _FORGET * self._gram + gram
-        self._moment = moment if self._moment is None else _FORGET * self._moment + moment
-
-
-def _with_constant(features: np.ndarray) -> np.ndarray:
-    return np.hstack([features.astype(np.float64), np.ones((len(features), 1))])
