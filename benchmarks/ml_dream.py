@@ -59,8 +59,9 @@ class Args:
     """campaigns to learn from"""
     campaigns: int = 40
     """to judge by, a held-out task"""
-    budget_seconds: float = 120.0
-    limit_seconds: float = 60.0
+    budget_seconds: float = 60.0
+    limit_seconds: float = 30.0
+    """as the attempts had that the heads were fitted to"""
 
 
 def main(args: Args) -> None:

@@ -45,7 +45,7 @@ class Campaigns:
     """
 
     budget_ms: float = 120_000.0
-    limit_ms: float = 60_000.0
+    limit_ms: float = 30_000.0
     startup_ms: float = 2_000.0
     noise: float = 0.1
     families: float = 0.5

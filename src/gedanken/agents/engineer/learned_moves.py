@@ -27,7 +27,7 @@ _NEVER = 30.0
 """What is taken from the logit of a move that is not possible."""
 _FARTHEST = 3.0
 """Standard deviations: a task unlike all train tasks counts as one at their edge."""
-_RARELY = -2.0
+_RARELY = -4.0
 """The first logit of `stop`, so that campaigns are long enough to be learned from."""
 _ARRAYS = ("logits", "slopes", "mean", "scale")
 

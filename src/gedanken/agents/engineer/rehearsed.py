@@ -2,8 +2,8 @@
 
 REINFORCE over campaigns imagined by the model of attempts. What a campaign returns is its best skill, less what
 failures and time cost. That depends on the truth that the dream has drawn more than on any move, so several campaigns
-are played on each truth, and a campaign is compared with its siblings; a ridge regression on how campaigns stood, fitted
-to those before, takes away what of the rest was to be expected.
+are played on each truth, and a campaign is compared with its siblings; a ridge regression on how campaigns stood,
+fitted to those before, takes away what of the rest was to be expected.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ _LEAST = 1e-6
 
 
 def _no_better_than_success() -> PartialCredit:
-    # A failure costs, the less the farther it came. Were it paid for instead, many quick failures would pay best.
-    return PartialCredit(stages=VALID, failure=-0.05, a_stage=0.005, success=0.0, score=0.0)
+    # A failure costs, the less the farther it came. Were it paid for instead, many quick failures would pay best. It
+    # costs little: late programs raise the best skill by thousandths, and to stop before them must not pay.
+    return PartialCredit(stages=VALID, failure=-0.005, a_stage=0.0005, success=0.0, score=0.0)
 
 
 @dataclass(frozen=True)
