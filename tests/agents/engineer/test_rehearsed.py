@@ -122,6 +122,7 @@ def test_a_damaged_or_foreign_file_is_refused(tmp_path: Path) -> None:
         {"learning_rate": 0.0},
         {"momentum": 1.0},
         {"thrift": -1.0},
+        {"sooner": 1.1},
         {"seed": -1},
         {"credit": PartialCredit(stages=VALID - 1)},
     ],

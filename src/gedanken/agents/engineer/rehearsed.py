@@ -1,9 +1,9 @@
 """Learns in the dream which moves pay, over all train tasks at once, and makes them for real.
 
-REINFORCE over campaigns imagined by the model of attempts. What a campaign returns is its best skill, less what
-failures and time cost. That depends on the truth that the dream has drawn more than on any move, so several campaigns
-are played on each truth, and a campaign is compared with its siblings; a ridge regression on how campaigns stood,
-fitted to those before, takes away what of the rest was to be expected.
+REINFORCE over campaigns imagined by the model of attempts. What a campaign returns is its best skill, more if it is
+reached early, less what failures cost. That depends on the truth that the dream has drawn more than on any move, so
+several campaigns are played on each truth, and a campaign is compared with its siblings; a ridge regression on how
+campaigns stood, fitted to those before, takes away what of the rest was to be expected.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Rehearsing:
         campaigns: how many are imagined. siblings: how many of them on one truth.
         batch: steps an update.
         learning_rate, momentum: of gradient ascent on advantages in units of their standard deviation.
+        sooner: how much of a rise of the best skill is lost if it comes at the end of the budget, from 0 to 1.
         thrift: what the whole budget costs, in units of skill; without it `stop` never pays.
         credit: what a program earns besides a rise of the best skill.
         seed: of everything random.
@@ -62,21 +63,23 @@ class Rehearsing:
     duration_aware: bool
     campaigns: int = 2_000
     siblings: int = 8
-    batch: int = 512
+    batch: int = 256
     learning_rate: float = 0.3
     momentum: float = 0.8
+    sooner: float = 0.5
     thrift: float = 0.0
     credit: PartialCredit = field(default_factory=_no_better_than_success)
     seed: int = 0
 
     def __post_init__(self) -> None:
         counts = self.campaigns < 1 or self.siblings < 2 or self.batch < 2
-        if counts or not 0 <= self.thrift < math.inf or self.seed < 0:
+        if counts or not 0 <= self.thrift < math.inf or not 0 <= self.sooner <= 1 or self.seed < 0:
             raise ConfigError(
                 "Not a way of learning moves.",
                 given=f"campaigns={self.campaigns}, siblings={self.siblings}, batch={self.batch}, "
-                f"thrift={self.thrift}, seed={self.seed}",
-                expected="a campaign, two siblings and two steps a batch or more, finite thrift and seed of 0 or more",
+                f"sooner={self.sooner}, thrift={self.thrift}, seed={self.seed}",
+                expected="a campaign, two siblings and two steps a batch or more, sooner from 0 to 1, and finite "
+                "thrift and seed of 0 or more",
             )
         if self.credit.stages != VALID:
             raise ConfigError("Credit is of other stages.", given=self.credit.stages, expected=f"{VALID} stages")
@@ -218,15 +221,17 @@ def _imagined(begun: AttemptsDream, learned: LearnedMoves, config: Rehearsing, r
     """One campaign of the truth that `begun` has drawn."""
     dream = begun.fork(seed=int(rng.integers(2**31)))
     observation, seen, actions, rewards, durations = dream.observation, [], [], [], []
-    best, over = 0.0, False
+    best, spent, budget, over = 0.0, 0.0, dream.campaigns.budget_ms, False
     while not over:
         seen.append(observation)
         actions.append(learned.choose(observation, rng))
-        observation, reward, over, _, info = dream.step(actions[-1])
+        observation, rise, over, _, info = dream.step(actions[-1])
+        spent += info["duration_ms"] / budget
+        reward = rise * (1.0 - config.sooner * min(spent, 1.0)) - config.thrift * info["duration_ms"] / budget
         if info["verdict"]:
             reached = _REACHED.get(info["verdict"], _READ)
             reward += config.credit.reward(reached, succeeded=info["verdict"] == "ok")
-        rewards.append(reward - config.thrift * info["duration_ms"] / dream.campaigns.budget_ms)
+        rewards.append(reward)
         # Even the decision to stop takes a moment: a duration of 0 has no weight.
         durations.append(max(info["duration_ms"], 1.0))
         best = info["best"]
