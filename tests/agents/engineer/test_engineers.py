@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from gedanken.agents.engineer import Engineer, Evolution, Foreseeing, Proposal, RandomSearch, Tried
-from gedanken.agents.engineer.search import place
 from gedanken.errors import ConfigError
 from gedanken.worlds.ml_engineering.attempt import check
+from gedanken.worlds.ml_engineering.moves import place
 from gedanken.worlds.ml_engineering.pipelines import SPACE, canonical, drawn, sensible
 from tests.models.attempts.synthetic import features, heads, outcome
 

@@ -14,12 +14,12 @@ from typing import ClassVar
 import numpy as np
 
 from gedanken.agents.engineer.contract import Outlook, Proposal, Tried
-from gedanken.agents.engineer.search import best_designs, place
 from gedanken.agents.experimenter.acquisition import improvement_over
 from gedanken.errors import ConfigError
 from gedanken.models.attempts.foresight import Done, Foresight, Foretold
 from gedanken.models.attempts.heads import Heads
 from gedanken.worlds.ml_engineering.metrics import Kind
+from gedanken.worlds.ml_engineering.moves import best_designs, place
 from gedanken.worlds.ml_engineering.pipelines import crossed, drawn, mutated, program, sensible
 from gedanken.worlds.parameters import Design
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from gedanken.agents.engineer.contract import Proposal, Tried
 from gedanken.errors import ConfigError
 from gedanken.worlds.ml_engineering.metrics import Kind
-from gedanken.worlds.ml_engineering.pipelines import SPACE, crossed, drawn, mutated, program, sensible
-from gedanken.worlds.parameters import Design
+from gedanken.worlds.ml_engineering.moves import best_designs, place
+from gedanken.worlds.ml_engineering.pipelines import crossed, drawn, mutated, program, sensible
 
 _ATTEMPTS = 20
 """How often a program that is new is looked for near the best ones."""
@@ -79,14 +79,3 @@ class Evolution:
             if place(design) not in known:
                 break
         return Proposal(program(design, kind), design, "one of the best, changed")
-
-
-def best_designs(tried: Sequence[Tried], count: int) -> list[Design]:
-    """The designs of the best programs, the best first."""
-    scored = [(one.skill, one.design) for one in tried if one.skill is not None and one.design is not None]
-    return [design for _, design in sorted(scored, key=lambda pair: -pair[0])[:count]]
-
-
-def place(design: Design) -> tuple[Any, ...]:
-    """What tells a design from others: its values, numbers to four digits, as they stand in its program."""
-    return tuple(float(f"{v:.4g}") if isinstance(v := design[name], float) else v for name in SPACE.names)

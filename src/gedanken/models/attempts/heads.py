@@ -73,17 +73,17 @@ class Heads:
 
     def expected_error(self, designs: Sequence[Design], task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[M], [M]: mean and deviation over bags of the log error relative to the task's usual one."""
-        each = self._each(self.error, designs, task)
+        each = self._each("error", designs, task)
         return each.mean(0), each.std(0)
 
     def expected_work(self, designs: Sequence[Design], task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[M], [M]: likewise, of the logarithm of milliseconds of work."""
-        each = self._each(self.work, designs, task)
-        return self.usual_work + terms(designs, task) @ self.law + each.mean(0), each.std(0)
+        each = self._each("work", designs, task)
+        return each.mean(0), each.std(0)
 
     def verdicts(self, designs: Sequence[Design], task: np.ndarray) -> np.ndarray:
         """[M, V]: probabilities of `VERDICTS`."""
-        found: np.ndarray = self._each(self.verdict, designs, task).mean(0)
+        found: np.ndarray = self._each("verdict", designs, task).mean(0)
         return found
 
     def usual(self, task: np.ndarray) -> float:
@@ -138,9 +138,18 @@ class Heads:
                 "This folder holds no heads that can be read.", given=f"{folder}: {error}", do="fit them again."
             ) from error
 
-    def _each(self, boosters: Sequence[lightgbm.Booster], designs: Sequence[Design], task: np.ndarray) -> np.ndarray:
+    def one(self, name: str, bag: int, designs: Sequence[Design], task: np.ndarray) -> np.ndarray:
+        """What a single model of a bag says of M programs; `name` is error, work or verdict."""
+        found = np.asarray(getattr(self, name)[bag].predict(features(designs, task), num_threads=1))
+        return found + self._law(designs, task) if name == "work" else found
+
+    def _each(self, name: str, designs: Sequence[Design], task: np.ndarray) -> np.ndarray:
         x = features(designs, task)
-        return np.stack([booster.predict(x, num_threads=1) for booster in boosters])
+        each = np.stack([booster.predict(x, num_threads=1) for booster in getattr(self, name)])
+        return each + self._law(designs, task) if name == "work" else each
+
+    def _law(self, designs: Sequence[Design], task: np.ndarray) -> np.ndarray:
+        return np.asarray(self.usual_work + terms(designs, task) @ self.law)
 
 
 def fit_heads(known: pd.DataFrame, tasks: Mapping[str, np.ndarray], *, bags: int = _BAGS, seed: int = 0) -> Heads:
