@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import signal
@@ -5,18 +6,20 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from gedanken.agents.engineer import Proposal
+from gedanken.agents.engineer import Evolution, Proposal
 from gedanken.errors import ConfigError, FileError, GedankenError
 from gedanken.experience.cost import Budget
-from gedanken.intermediary import engineering
+from gedanken.intermediary import engineering, engineers
 from gedanken.intermediary.attempt_log import INTERRUPTED, AttemptLog
-from gedanken.intermediary.engineering import Engineering, EngineeringConfig, WriterConfig
+from gedanken.intermediary.engineering import Engineering
+from gedanken.intermediary.engineers import EngineeringConfig, WriterConfig
 from gedanken.intermediary.run import LEARN
 from gedanken.worlds.ml_engineering.attempt import VALID, Attempt, Verdict
 from gedanken.worlds.ml_engineering.grading import Graded, Score
@@ -83,7 +86,7 @@ def test_hidden_scores_are_kept_where_no_agent_looks(tmp_path: Path, quick: list
 
         def propose(self, kind: Any, tried: Any, **_: Any) -> Any:
             told.extend(tried)
-            return engineering.Evolution().propose(kind, tried, **_)
+            return Evolution().propose(kind, tried, **_)
 
     with Engineering.create(tmp_path / "c", CONFIG) as campaign:
         campaign.agent = Spy()
@@ -160,15 +163,13 @@ def test_what_ran_when_it_was_killed_is_charged_at_its_worst(tmp_path: Path) -> 
     code = f"""
 import sys, time
 from gedanken.intermediary import engineering
-from gedanken.worlds.ml_engineering.pipelines import drawn, program
+from gedanken.intermediary.engineers import EngineeringConfig
 from gedanken.worlds.sandbox import Isolation
-from tests.llm import FakeLLM, Reply, completion, fenced
-from tests.models.attempts.synthetic import heads
 def attempt(*_, **__):
     print("running", flush=True)
     time.sleep(600)
 engineering.attempt = attempt
-config = engineering.EngineeringConfig(task="hitters", budget={{"seconds": 20}}, agent="random", limit_seconds=5,
+config = EngineeringConfig(task="hitters", budget={{"seconds": 20}}, agent="random", limit_seconds=5,
     isolation=Isolation.LIMITS)
 with engineering.Engineering.create(__import__("pathlib").Path({str(tmp_path / "c")!r}), config) as campaign:
     campaign.run()
@@ -259,21 +260,23 @@ def writing(url: str, **budget: int) -> EngineeringConfig:
 
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engineering, "known_heads", lambda **_: heads())
+    monkeypatch.setattr(engineers, "known_heads", lambda **_: heads())
 
 
-def answers(request: Any) -> Any:
-    """A new program each time, one of the pipeline space."""
-    answers.count += 1  # type: ignore[attr-defined]
-    design = drawn("regression", 200, seed=0)[answers.count]  # type: ignore[attr-defined]
-    text = program({**design, "words": "one_hot", "missing": "median"}, "regression")
-    return completion(fenced(text), tokens=(300, 100))
+def answers() -> Callable[[Any], Any]:
+    """A new program each time, one of the pipeline space; questions may come at the same time."""
+    numbers, designs = itertools.count(), drawn("regression", 200, seed=0)
+
+    def answer(_: Any) -> Any:
+        design = {**designs[next(numbers)], "words": "one_hot", "missing": "median"}
+        return completion(fenced(program(design, "regression")), tokens=(300, 100))
+
+    return answer
 
 
 @pytest.mark.usefixtures("known")
 def test_what_a_language_model_writes_is_foretold_and_its_tokens_are_paid(tmp_path: Path, quick: list[str]) -> None:
-    answers.count = 0  # type: ignore[attr-defined]
-    with FakeLLM(answers) as llm:
+    with FakeLLM(answers()) as llm:
         found = finished(tmp_path / "c", writing(llm.base_url))
         asked = len(llm.requests)
     assert found["agent"] == "writing" and found["best"] is not None and quick
@@ -285,8 +288,7 @@ def test_what_a_language_model_writes_is_foretold_and_its_tokens_are_paid(tmp_pa
 
 @pytest.mark.usefixtures("known")
 def test_with_its_tokens_spent_a_campaign_ends(tmp_path: Path, quick: list[str]) -> None:
-    answers.count = 0  # type: ignore[attr-defined]
-    with FakeLLM(answers) as llm:
+    with FakeLLM(answers()) as llm:
         found = finished(tmp_path / "c", writing(llm.base_url, tokens=30_000))
     assert found["ended"] == "the budget of tokens is spent" and found["paid"]["tokens"] <= 30_000
 

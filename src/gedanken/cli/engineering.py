@@ -14,7 +14,8 @@ from gedanken.cli.settings import BUDGET, claim
 from gedanken.cli.watching import watching
 from gedanken.errors import ConfigError, GedankenError
 from gedanken.intermediary.engineered import Engineered
-from gedanken.intermediary.engineering import BEST, Engineering, EngineeringConfig
+from gedanken.intermediary.engineering import BEST, Engineering
+from gedanken.intermediary.engineers import EngineeringConfig
 from gedanken.report.engineering import write_engineering_report
 
 

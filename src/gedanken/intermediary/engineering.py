@@ -18,23 +18,21 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from gedanken.agents.engineer import Engineer, Evolution, Foreseeing, RandomSearch, Writing
-from gedanken.agents.llm import Client, ClientConfig
+from gedanken.agents.engineer import Engineer
 from gedanken.errors import BudgetRefused, ConfigError, FileError
-from gedanken.experience.cost import Budget, Cost
+from gedanken.experience.cost import Cost
 from gedanken.experience.files import write_text
-from gedanken.intermediary.asking import TOKENS, Charging
+from gedanken.intermediary.asking import TOKENS
 from gedanken.intermediary.attempt_log import AttemptLog, Entry, Hidden
 from gedanken.intermediary.engineered import Engineered, engineered
+from gedanken.intermediary.engineers import RESOURCES, EngineeringConfig, WriterConfig, check_agent, engineer_of
 from gedanken.intermediary.run import LEARN, SCHEMA_VERSION
 from gedanken.intermediary.stages import Status, Watch
-from gedanken.models.attempts.features import task_features
-from gedanken.models.attempts.known import known_heads
 from gedanken.worlds.ledger import Ledger, digest_of
 from gedanken.worlds.ml_engineering.attempt import SOLUTION, Attempt, Verdict, attempt, check, write_files
 from gedanken.worlds.ml_engineering.grading import Graded, bootstrap
@@ -52,75 +50,6 @@ _SLACK_MS = 2_000
 """What ending a program that broke its limit may take."""
 _LEAST_MS = 2_000
 """No program is begun with less left than this besides the slack."""
-_IN_MILLISECONDS = {"seconds": "milliseconds", "cpu_seconds": "cpu_ms"}
-RESOURCES = ("milliseconds", "cpu_ms")
-
-
-@dataclass(frozen=True)
-class WriterConfig:
-    """Who writes programs, for the agent `writing`."""
-
-    url: str = ""
-    """an endpoint that speaks the chat completions protocol, such as http://localhost:8000/v1"""
-    model: str = ""
-    """as the endpoint calls it"""
-    key_variable: str = ""
-    """the environment variable that holds the key; never the key itself"""
-    candidates: int = 3
-    """programs that are asked for at a time; those that are not worth running cost tokens alone"""
-
-
-@dataclass(frozen=True)
-class EngineeringConfig:
-    """A campaign.
-
-    Raises:
-        ConfigError: the budget limits nothing that a program costs, or a limit makes no sense.
-    """
-
-    task: str = ""
-    """a task that ships with the library, or a folder with task.toml"""
-    budget: dict[str, int] = field(default_factory=lambda: {"seconds": 300})
-    """the most that may be spent: seconds of programs by the clock, cpu_seconds, or either in milliseconds; tokens"""
-    agent: Literal["foreseeing", "evolution", "random", "writing"] = "foreseeing"
-    """who proposes programs; `writing` is a language model, whose programs are foretold before they are run"""
-    writer: WriterConfig = field(default_factory=WriterConfig)
-    seed: int = 0
-    """decides every random number that is ours"""
-    limit_seconds: float = 60.0
-    """after which a program is ended"""
-    memory_mb: int = 2_048
-    """which a program may use"""
-    workers: int = 1
-    """programs that run side by side"""
-    isolation: Isolation = Isolation.BUBBLEWRAP
-    """how programs are kept apart from everything else; refused where it cannot be had"""
-
-    def __post_init__(self) -> None:
-        known = {*_IN_MILLISECONDS, *RESOURCES, TOKENS}
-        runs = set(self.budget) & {*_IN_MILLISECONDS, *RESOURCES}
-        if not runs or set(self.budget) - known or any(amount < 1 for amount in self.budget.values()):
-            raise ConfigError(
-                "The budget does not fit what a program costs.",
-                given=", ".join(f"{name}={amount}" for name, amount in self.budget.items()) or "nothing",
-                expected=f"1 or more of {' or '.join(sorted(known))}",
-                do="such as --budget.seconds 300.",
-            )
-        if not self.limit_seconds >= 1 or self.workers < 1 or self.memory_mb < 64:
-            raise ConfigError(
-                "Programs cannot be run within these limits.",
-                given=f"limit_seconds={self.limit_seconds}, workers={self.workers}, memory_mb={self.memory_mb}",
-                expected="limit_seconds of 1 or more, a worker or more, memory_mb of 64 or more",
-            )
-
-    @property
-    def in_milliseconds(self) -> Budget:
-        """The budget as the ledger keeps it."""
-        found: dict[str, int] = {}
-        for name, amount in self.budget.items():
-            resource, factor = (_IN_MILLISECONDS[name], 1_000) if name in _IN_MILLISECONDS else (name, 1)
-            found[resource] = min(found.get(resource, amount * factor), amount * factor)
-        return Budget(found)
 
 
 @dataclass
@@ -152,8 +81,7 @@ class Engineering:
         if not config.task:
             raise ConfigError("What is to be solved?", expected="--task NAME or --task FOLDER")
         require(config.isolation)
-        if config.agent == "writing":
-            _client(config.writer)
+        check_agent(config)
         task = find_task(config.task)
         folder.mkdir(parents=True, exist_ok=True)
         # As it is now, whatever becomes of the original.
@@ -183,7 +111,7 @@ class Engineering:
             on_failure.callback(log.close)
             recovered = [ledger.recovered] if ledger.recovered else []
             recovered += [f"attempt {n} was interrupted; it is charged at its worst" for n in log.interrupt()]
-            opened = cls(folder, config, task, _agent(config, task, ledger), ledger, log, recovered)
+            opened = cls(folder, config, task, engineer_of(config, task, ledger, folder), ledger, log, recovered)
             opened.seconds_before = max((entry.ended_at or 0.0 for entry in log.entries.values()), default=0.0)
             on_failure.pop_all()
         return opened
@@ -352,38 +280,6 @@ def _read(folder: Path) -> tuple[EngineeringConfig, Task]:
     if version != SCHEMA_VERSION:
         raise FileError("This campaign is of another version.", given=version, expected=SCHEMA_VERSION)
     return config, task
-
-
-def _agent(config: EngineeringConfig, task: Task, ledger: Ledger) -> Engineer:
-    match config.agent:
-        case "random":
-            return RandomSearch()
-        case "evolution":
-            return Evolution()
-        case "foreseeing":
-            return Foreseeing(known_heads(without=task.name), task_features(task))
-        case "writing":
-            return Writing(
-                Charging(_client(config.writer), ledger, LEARN),
-                task.described(),
-                known_heads(without=task.name),
-                task_features(task),
-                candidates=config.writer.candidates,
-            )
-    raise ConfigError(
-        "There is no such agent.", given=repr(config.agent), expected="foreseeing, evolution, random or writing"
-    )
-
-
-def _client(config: WriterConfig) -> Client:
-    if not config.url or not config.model:
-        raise ConfigError(
-            "Who is to write the programs?",
-            given=f"url={config.url!r}, model={config.model!r}",
-            expected="--writer.url and --writer.model",
-            do="such as --writer.url http://localhost:8000/v1 --writer.model my-model.",
-        )
-    return Client(ClientConfig(config.url, config.model, key_variable=config.key_variable))
 
 
 def _action(number: int) -> str:
