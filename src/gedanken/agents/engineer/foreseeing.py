@@ -60,8 +60,8 @@ class Foreseeing:
         left = self._candidates(kind, tried, seed)
         told = foresight.foretell(left)
         cpu = told.startup_ms + np.minimum(told.work_ms, limit_ms)
-        # What would not end before the budget does brings nothing.
-        fits = cpu <= left_ms
+        # What would not end before the budget does brings nothing; half of the way to the worst case is for safety.
+        fits = told.startup_ms + np.minimum(np.sqrt(told.work_ms * told.work_high), limit_ms) <= left_ms
         if not fits.any():
             return None
         merit, chance = merit_of(foresight, left, told)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gedanken.models.gaussian_process import Belief, GaussianProcess, GaussianProcessConfig, Trend, fit_gaussian_process
-from gedanken.worlds.ml_engineering.pipelines import SPACE
+from gedanken.models.gaussian_process import Belief, GaussianProcess, GaussianProcessConfig, fit_gaussian_process
+from gedanken.models.gaussian_process.average import spread_of
+from gedanken.worlds.ml_engineering.pipelines import MODELS, SPACE
 from gedanken.worlds.parameters import Design
 
 Head = Callable[[Sequence[Design]], np.ndarray]
@@ -17,7 +18,41 @@ _OUTLIER, _ROBUST = 1.5, 2.5
 """A difference that lies further from the others' median counts as if it lay there: how far beyond all others a bad
 program is, says nothing of them. In standard deviations of what heads leave open, or of the differences themselves by
 their median absolute deviation, whichever is further."""
+_FAMILIES = len(MODELS)
+"""The first columns of an encoded program."""
+_LEVEL, _FAMILY = 3.0, 0.4
+"""Standard deviations of a task's offset and of a family's, in those of what heads leave open."""
 _CONFIG = GaussianProcessConfig(draws=4)
+
+
+@dataclass(frozen=True, eq=False)
+class Offsets:
+    """What all programs of a task, and those of each family of models, may differ by from a head (see `trend.Linear`).
+
+    A family that was not tried is as open as before, however alike the programs of another one are.
+
+    scale: standard deviation that is thought of before there are many results. unit: that of an offset, in units that
+    results are standardised by.
+    """
+
+    scale: float
+    unit: float
+
+    @property
+    def mean(self) -> np.ndarray:
+        return np.zeros(1 + _FAMILIES)
+
+    @property
+    def std(self) -> np.ndarray:
+        found: np.ndarray = self.unit * np.r_[_LEVEL, np.full(_FAMILIES, _FAMILY)]
+        return found
+
+    def features(self, x: np.ndarray) -> np.ndarray:
+        return np.hstack([np.ones((len(x), 1)), x[:, :_FAMILIES]])
+
+    def covariance(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        found: np.ndarray = (one * np.square(self.std)) @ other.T
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +99,8 @@ def corrected(head: Head, designs: Sequence[Design], results: np.ndarray, *, lef
     spread = 1.4826 * float(np.median(np.abs(differences - middle)))
     far = max(_OUTLIER * left, _ROBUST * spread)
     differences = np.clip(differences, middle - far, middle + far)
-    # A trend without earlier campaigns: a constant that is open, and a spread that a few results do not settle.
+    offsets = Offsets(left, left / spread_of(differences, left))
     process = fit_gaussian_process(
-        SPACE.groups, SPACE.encode(designs), differences, config=_CONFIG, trend=Trend((), left), seed=seed
+        SPACE.groups, SPACE.encode(designs), differences, config=_CONFIG, trend=offsets, optional=False, seed=seed
     )
     return Corrected(head, process)

@@ -26,7 +26,7 @@ from gedanken.models.gaussian_process.density import LogPosterior, PriorConfig
 from gedanken.models.gaussian_process.kernel import distances
 from gedanken.models.gaussian_process.noise import NoiseShape, noise_shape
 from gedanken.models.gaussian_process.process import Belief, Places, Process
-from gedanken.models.gaussian_process.trend import Trend
+from gedanken.models.gaussian_process.trend import Linear
 from gedanken.worlds.design import Group
 
 _STARTS = (0.0, math.log(0.25))
@@ -71,7 +71,7 @@ class GaussianProcess:
     groups: tuple[Group, ...]
     x: np.ndarray
     y: np.ndarray
-    trend: Trend | None
+    trend: Linear | None
     noise: NoiseShape | None
     processes: tuple[Process, ...]
     weights: np.ndarray
@@ -143,7 +143,8 @@ def fit_gaussian_process(
     y: np.ndarray,
     *,
     config: GaussianProcessConfig | None = None,
-    trend: Trend | None = None,
+    trend: Linear | None = None,
+    optional: bool = True,
     seed: int,
 ) -> GaussianProcess:
     """Fits processes to results.
@@ -153,7 +154,8 @@ def fit_gaussian_process(
         x: [N, F] encoded designs; equal ones are replicates.
         y: [N] results, N >= 2; with a trend, one is enough.
         config: settings.
-        trend: what earlier campaigns say; processes with and without it share by their evidence.
+        trend: what earlier campaigns say, or what else is linear.
+        optional: whether processes with and without the trend share by their evidence, or all have it.
         seed: of the draws of hyperparameters.
 
     Raises:
@@ -177,7 +179,7 @@ def fit_gaussian_process(
     kinds = config.scales if len(by_group) > 1 else config.scales[:1]
     processes: list[Process] = []
     shares, evidences = [], []
-    for followed, kind in itertools.product((None,) if trend is None else (None, trend), kinds):
+    for followed, kind in itertools.product(_followed(trend, optional=optional), kinds):
         extra: np.ndarray | float = 0.0
         around = standard
         if followed is not None and own is not None:
@@ -197,15 +199,25 @@ def fit_gaussian_process(
     return GaussianProcess(tuple(groups), x, y, trend, noise, tuple(processes), weights)
 
 
+def _followed(trend: Linear | None, *, optional: bool) -> tuple[Linear | None, ...]:
+    """The trends that processes are made with."""
+    return (None, trend) if trend is not None and optional else (trend,)
+
+
 def _shape(noise: NoiseShape | None, x: np.ndarray) -> np.ndarray:
     return np.ones(len(x)) if noise is None else noise(x)
 
 
-def _scale(y: np.ndarray, trend: Trend | None) -> float:
+def _scale(y: np.ndarray, trend: Linear | None) -> float:
     """The standard deviation of results; with few of them and earlier campaigns, mostly that of the earlier results."""
     if trend is None:
         return float(y.std()) or 1.0
-    return math.sqrt((len(y) * float(y.var()) + _EARLIER_COUNTS * trend.scale**2) / (len(y) + _EARLIER_COUNTS))
+    return spread_of(y, trend.scale)
+
+
+def spread_of(y: np.ndarray, guess: float) -> float:
+    """The standard deviation of [N] results, of which a guess is one of two results more."""
+    return math.sqrt((len(y) * float(y.var()) + _EARLIER_COUNTS * guess**2) / (len(y) + _EARLIER_COUNTS))
 
 
 def _mode(posterior: LogPosterior, iterations: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from gedanken.models.gaussian_process.density import JITTER, Hyperparameters
 from gedanken.models.gaussian_process.kernel import matern
-from gedanken.models.gaussian_process.trend import Trend
+from gedanken.models.gaussian_process.trend import Linear
 
 
 class Belief(NamedTuple):
@@ -54,7 +54,7 @@ class Process:
     """
 
     hyperparameters: Hyperparameters
-    trend: Trend | None
+    trend: Linear | None
     own: np.ndarray
     factor: np.ndarray
     weights: np.ndarray
@@ -70,7 +70,7 @@ class Process:
         *,
         mean: float,
         scale: float,
-        trend: Trend | None = None,
+        trend: Linear | None = None,
         own: np.ndarray | None = None,
         shape: np.ndarray | float = 1.0,
     ) -> Self:

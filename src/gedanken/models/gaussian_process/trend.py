@@ -19,6 +19,28 @@ _LEVEL = 1.0
 """Standard deviation of the constant, in units of the standardised results."""
 
 
+class Linear(Protocol):
+    """Something linear that is added to a process: features, and a Gaussian prior of their coefficients.
+
+    scale: a standard deviation of results that is thought of before there are many.
+    """
+
+    @property
+    def scale(self) -> float: ...
+
+    @property
+    def mean(self) -> np.ndarray: ...
+
+    @property
+    def std(self) -> np.ndarray: ...
+
+    def features(self, x: np.ndarray) -> np.ndarray:
+        """[M, F] -> [M, P]."""
+
+    def covariance(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Features [N, P] and [M, P] -> [N, M]: what the coefficients' doubt adds to the covariance."""
+
+
 class Expected(Protocol):
     """What an earlier campaign expects of encoded designs [M, F]: [M] standardised results, of which more is better."""
 
@@ -27,7 +49,7 @@ class Expected(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Trend:
-    """The earlier campaigns, and the standard deviation that their results had; without any, one that is guessed."""
+    """The earlier campaigns, of which there is one or more, and the standard deviation that their results had."""
 
     earlier: tuple[Expected, ...]
     scale: float
@@ -40,7 +62,7 @@ class Trend:
     def mean(self) -> np.ndarray:
         """[1 + S]: of the coefficients, before anything is known."""
         count = len(self.earlier)
-        found: np.ndarray = np.r_[0.0, np.full(count, 1.0 / max(count, 1))]
+        found: np.ndarray = np.r_[0.0, np.full(count, 1.0 / count)]
         return found
 
     @property
