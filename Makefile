@@ -118,6 +118,10 @@ bench-own: install-dev install-peers  ## Gedanken's own, and what is timed besid
 	$(MEASURE) benchmarks.science_transfer --parallel $(PARALLEL)
 	$(MEASURE) benchmarks.science_money
 	$(MEASURE) benchmarks.process_control --seeds $(SEEDS)
+	$(BIN)/python tools/ml_attempts.py --group held-out --out held_out_attempts.parquet --workers $(PARALLEL)
+	$(MEASURE) benchmarks.ml_foretelling --attempts held_out_attempts.parquet
+	$(MEASURE) benchmarks.ml_duration
+	$(MEASURE) benchmarks.ml_dream
 	$(MEASURE) benchmarks.evidence_coverage
 	$(MEASURE) benchmarks.evidence_selection
 	$(MEASURE) benchmarks.evidence_ranking --world InvertedPendulum-v5 --seeds $(SEEDS)

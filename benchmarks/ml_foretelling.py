@@ -1,7 +1,7 @@
 """How well the model of attempts foretells programs on tasks that it never saw.
 
-    python tools/ml_attempts.py --group held-out --count 60 --out ATTEMPTS.parquet
-    python -m benchmarks.ml_foretelling --attempts ATTEMPTS.parquet
+    python tools/ml_attempts.py --group held-out --count 60 --out held_out_attempts.parquet
+    python -m benchmarks.ml_foretelling --attempts held_out_attempts.parquet
 
 The heads know the train tasks alone. Of each held-out task, some programs are told to the model as anchors, by chance,
 and the others are foretold. Results go to ml_engineering.csv as `foretelling`, methods `0 anchors`, `10 anchors`, ...:

@@ -254,6 +254,7 @@ TABLES: Mapping[str, AnyTable] = {
             "coverage_work": "90 % intervals of durations that held, share",
         },
         worlds=_HELD_OUT,
+        counted="tasks",
     ),
     "duration": Table(
         topic="ml_engineering",

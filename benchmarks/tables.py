@@ -302,6 +302,7 @@ class AcrossWorlds:
     methods: Mapping[str, str]
     lines: Mapping[str, str]
     worlds: Sequence[str]
+    counted: str = "worlds"
     digits: int = 2
 
     def heads(self) -> list[str]:
@@ -322,7 +323,7 @@ class AcrossWorlds:
         middle, low, high = (
             f"{value:,.{self.digits}f}" for value in (statistics.median(means), min(means), max(means))
         )
-        return f"{middle} [{low}, {high}], {counted(means, 'worlds')}"
+        return f"{middle} [{low}, {high}], {counted(means, self.counted)}"
 
 
 # --- From rows to cells ---------------------------------------------------------------------------------------------

@@ -79,6 +79,36 @@ def test_science(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert names["suggestion"].why  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
+def test_ml_engineering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run_as_one("docs/ml_engineering.md")
+    assert names["done"].verdict == "ok" and len(names["knows_more"].done) == 1  # type: ignore[attr-defined]
+    assert capsys.readouterr().out.count("to answer, skill") == 8
+    (described,) = blocks("docs/ml_engineering.md", "toml")
+    folder = Path("houses")
+    folder.mkdir()
+    (folder / "task.toml").write_text(described)
+    rows = "\n".join(
+        f"{i},{50 + i % 40},{'north' if i % 3 else 'south'},{1_000 * (50 + i % 40) + i}" for i in range(90)
+    )
+    (folder / "houses.csv").write_text(f"id,area,side,price\n{rows}\n")
+    (line,) = (line for line in SHELL if "--task houses" in line)
+    words = [
+        *shlex.split(line)[1:],
+        "--budget.seconds",
+        "20",
+        "--isolation",
+        "limits",
+        "--agent",
+        "evolution",
+        "--json",
+    ]
+    assert main(words) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["metric"] == "mae" and said["best"]["validation"]["skill"] > 0.5 and Path(said["solution"]).exists()
+
+
 def test_run_file_of_the_guide() -> None:
     (text,) = blocks("docs/guide.md", "yaml")
     config = from_plain(yaml.safe_load(text))
@@ -87,7 +117,7 @@ def test_run_file_of_the_guide() -> None:
 
 SHELL = [
     line
-    for page in ("README.md", "docs/guide.md", "docs/evidence.md", "docs/science.md")
+    for page in ("README.md", "docs/guide.md", "docs/evidence.md", "docs/science.md", "docs/ml_engineering.md")
     for line in (ROOT / page).read_text().splitlines()
     if line.startswith("gedanken ")
 ]

@@ -80,7 +80,7 @@ def parse(
                 default=tyro.MISSING_NONPROP if default is None else default,
                 return_unknown_args=True,
                 use_underscores=True,
-                config=(tyro.conf.FlagCreatePairsOff,),
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.EnumChoicesFromValues),
             )
     except SystemExit as stop:
         if not stop.code:
