@@ -34,6 +34,7 @@ class Foreseeing:
         heads: what is known across tasks.
         task: [T], the features of the task that is worked on.
         thrift: how much time counts: merit is divided by the expected time to this power.
+        least_ok: a program is not run whose probability of an answer is below this, unless all are.
         changes, draws: how many candidates come from changing the best, and from the whole space.
     """
 
@@ -42,15 +43,16 @@ class Foreseeing:
     heads: Heads
     task: np.ndarray
     thrift: float = 1.0
+    least_ok: float = 0.3
     changes: int = 192
     draws: int = 128
 
     def __post_init__(self) -> None:
-        if not self.thrift >= 0 or self.changes < 0 or self.draws < 1:
+        if not self.thrift >= 0 or not 0 <= self.least_ok <= 1 or self.changes < 0 or self.draws < 1:
             raise ConfigError(
                 "Not a way of planning.",
-                given=f"thrift={self.thrift}, changes={self.changes}, draws={self.draws}",
-                expected="thrift 0 or more, changes 0 or more, one draw or more",
+                given=f"thrift={self.thrift}, least_ok={self.least_ok}, changes={self.changes}, draws={self.draws}",
+                expected="thrift 0 or more, least_ok from 0 to 1, changes 0 or more, one draw or more",
             )
 
     def propose(
@@ -64,6 +66,8 @@ class Foreseeing:
         fits = told.startup_ms + np.minimum(np.sqrt(told.work_ms * told.work_high), limit_ms) <= left_ms
         if not fits.any():
             return None
+        likely_ok = fits & (told.ok >= self.least_ok)
+        fits = likely_ok if likely_ok.any() else fits
         merit, chance = merit_of(foresight, left, told)
         merit = np.where(fits, merit - self.thrift * np.log(cpu), -np.inf)
         pick = int(np.argmax(merit))
