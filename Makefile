@@ -122,6 +122,7 @@ bench-own: install-dev install-peers  ## Gedanken's own, and what is timed besid
 	$(MEASURE) benchmarks.ml_foretelling --attempts held_out_attempts.parquet
 	$(MEASURE) benchmarks.ml_duration
 	$(MEASURE) benchmarks.ml_dream
+	.venv-peers/bin/python -m benchmarks.ml_compute
 	$(MEASURE) benchmarks.evidence_coverage
 	$(MEASURE) benchmarks.evidence_selection
 	$(MEASURE) benchmarks.evidence_ranking --world InvertedPendulum-v5 --seeds $(SEEDS)
