@@ -135,7 +135,7 @@ def test_features_tell_tasks_apart() -> None:
     ],
 )
 def test_what_is_no_batch_is_refused(actions: list, rewards: list, lasted: list) -> None:
-    step, policy = PolicyGradient(), SoftmaxPolicy.uniform(2)
+    step, policy = PolicyGradient(duration_aware=True), SoftmaxPolicy.uniform(2)
     with pytest.raises(ConfigError):
         step.update(policy, step.begin(policy), actions, rewards, lasted)
 
@@ -143,7 +143,7 @@ def test_what_is_no_batch_is_refused(actions: list, rewards: list, lasted: list)
 def test_settings_that_make_no_sense_are_refused() -> None:
     for wrong in ({"learning_rate": 0.0}, {"learning_rate": np.nan}, {"momentum": 1.0}):
         with pytest.raises(ConfigError):
-            PolicyGradient(**wrong)
+            PolicyGradient(duration_aware=True, **wrong)
     for actions, features in ((0, 0), (2, -1)):
         with pytest.raises(ConfigError):
             SoftmaxPolicy.uniform(actions, features)

@@ -48,18 +48,17 @@ def test_a_slower_machine_and_a_harder_task_are_noticed() -> None:
 
 
 def test_intervals_hold_about_as_often_as_they_say() -> None:
-    rng = np.random.default_rng(0)
-    foresight = Foresight(heads(), TASK)
-    for design in DESIGNS[:30]:
-        foresight = foresight.after(done(design, worse=0.1 * rng.standard_normal()))
     held = []
     new = [design for design in DESIGNS[30:] if outcome(design, TASK)[0] == "ok"]
-    told = foresight.foretell(new)
-    for i, design in enumerate(new):
-        skill = done(design, worse=0.1 * rng.standard_normal()).skill
-        assert skill is not None
-        held.append(told.skill_low[i] <= skill <= told.skill_high[i])
-    assert 0.8 <= np.mean(held) <= 1.0
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        known = tuple(done(design, worse=0.05 * rng.standard_normal()) for design in DESIGNS[:30])
+        told = Foresight(heads(), TASK, known).foretell(new)
+        for i, design in enumerate(new):
+            skill = done(design, worse=0.05 * rng.standard_normal()).skill
+            assert skill is not None
+            held.append(told.skill_low[i] <= skill <= told.skill_high[i])
+    assert 0.82 <= np.mean(held) <= 0.98
 
 
 def test_the_better_of_two_is_foretold_and_no_answer_is_the_worst() -> None:
