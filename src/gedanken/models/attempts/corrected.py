@@ -22,7 +22,7 @@ _FAMILIES = len(MODELS)
 """The first columns of an encoded program."""
 _LEVEL, _FAMILY = 3.0, 0.4
 """Standard deviations of a task's offset and of a family's, in those of what heads leave open."""
-_CONFIG = GaussianProcessConfig(draws=4)
+_CONFIG = GaussianProcessConfig(draws=12)
 
 
 @dataclass(frozen=True, eq=False)
