@@ -184,6 +184,26 @@ with engineering.Engineering.create(__import__("pathlib").Path({str(tmp_path / "
         assert campaign.ledger.balance(LEARN).unknown.of("milliseconds") == 7_000
 
 
+def test_what_had_ended_and_was_not_billed_any_more_is_billed_as_it_was(
+    tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    with Engineering.create(tmp_path / "c", CONFIG) as campaign:
+
+        def commit(*_: object) -> None:
+            raise Killed
+
+        monkeypatch.setattr(campaign.ledger, "commit", commit)
+        with pytest.raises(Killed):
+            campaign.run()
+    with Engineering.open(tmp_path / "c") as campaign:
+        balance = campaign.ledger.balance(LEARN)
+        assert not campaign.ledger.unknowns() and balance.spent.of("milliseconds") == 1_000
+        assert campaign.log.entries[0].verdict == "ok"
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [

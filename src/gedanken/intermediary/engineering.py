@@ -110,6 +110,7 @@ class Engineering:
             log = AttemptLog.open(folder)
             on_failure.callback(log.close)
             recovered = [ledger.recovered] if ledger.recovered else []
+            _mend(ledger, log)
             recovered += [f"attempt {n} was interrupted; it is charged at its worst" for n in log.interrupt()]
             opened = cls(folder, config, task, engineer_of(config, task, ledger, folder), ledger, log, recovered)
             opened.seconds_before = max((entry.ended_at or 0.0 for entry in log.entries.values()), default=0.0)
@@ -280,6 +281,15 @@ def _read(folder: Path) -> tuple[EngineeringConfig, Task]:
     if version != SCHEMA_VERSION:
         raise FileError("This campaign is of another version.", given=version, expected=SCHEMA_VERSION)
     return config, task
+
+
+def _mend(ledger: Ledger, log: AttemptLog) -> None:
+    """Bills what had ended and been written down, and was not billed any more."""
+    ended = {_action(number): entry for number, entry in log.entries.items() if entry.ended_at is not None}
+    for one in ledger.unknowns():
+        if entry := ended.get(one.action_id):
+            cost = Cost(milliseconds=entry.wall_ms, cpu_ms=entry.cpu_ms)
+            ledger.reconcile(one.action_id, cost, "it had ended, as its log says")
 
 
 def _action(number: int) -> str:
